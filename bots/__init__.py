@@ -1,0 +1,1 @@
+"""Who trades, with what, and when: the top of the layers."""

@@ -1,0 +1,1 @@
+"""What the market says: symbols, candles, prices. Knows nothing of bots and orders."""

@@ -1,0 +1,1 @@
+"""The Django project and the floor that all apps stand on."""

@@ -1,0 +1,1 @@
+"""The only package that imports python-binance: client, clock, error table, request budget."""

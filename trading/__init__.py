@@ -1,0 +1,1 @@
+"""How to decide and how to trade. Knows no schedule."""
