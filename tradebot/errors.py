@@ -47,8 +47,14 @@ class NotSent(Transient):
 class RateLimited(ExchangeError):
     """Raised when the exchange, or TradeBot's own budget, allows no request now."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float, code: int | None = None,
-                 http_status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float,
+        code: int | None = None,
+        http_status: int | None = None,
+    ) -> None:
         super().__init__(message, code=code, http_status=http_status)
         self.retry_after_seconds = retry_after_seconds
 

@@ -32,8 +32,15 @@ class Timings:
 
         recv_window_ms is scaled too, down to 200 ms at least.
         """
-        kept = {"connect_timeout_seconds", "read_timeout_seconds", "total_timeout_seconds", "run_budget_seconds",
-                "price_max_age_seconds", "account_max_age_seconds", "clock_sync_seconds"}
+        kept = {
+            "connect_timeout_seconds",
+            "read_timeout_seconds",
+            "total_timeout_seconds",
+            "run_budget_seconds",
+            "price_max_age_seconds",
+            "account_max_age_seconds",
+            "clock_sync_seconds",
+        }
         values: dict[str, float | int] = {}
         for field in fields(self):
             value = getattr(self, field.name)

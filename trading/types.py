@@ -70,7 +70,9 @@ class StateView:
     realized_total: float = 0.0  # realised since ever, for compounding
     entry_in_doubt: bool = False  # an entry request is PREPARED, UNKNOWN, LATE or QUARANTINED
     exit_in_doubt: bool = False
-    hold: str | None = None  # a pause that is not a daily limit: "key", "drift", "doubt", "orders", "exchange"
+    hold: str | None = (
+        None  # a pause that is not a daily limit: "key", "drift", "doubt", "orders", "exchange"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,12 @@
+"""Django app of bots."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class BotsConfig(AppConfig):
+    """Bots, their inbox and their runs."""
+
+    name = "bots"
+    verbose_name = "Bots"

@@ -1,0 +1,280 @@
+"""PostgreSQL and Valkey from wheels, for the demo and the tests. Knows no Django."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg2
+import redis
+
+from tradebot.embedded_files import (
+    Programs,
+    ServerError,
+    copy_programs,
+    find_programs,
+    is_reachable,
+    own_folder,
+    server_place,
+    server_user,
+)
+from tradebot.warden import Warden
+
+__all__ = ["ServerError", "Servers"]
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+PORT_TRIES = 3
+DATABASE = "tradebot"  # the database, and its owner
+POSTGRES_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For tests: nothing has to survive a power cut.
+FORGETFUL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+class Servers:
+    """Both servers of one data folder, on free ports of 127.0.0.1, with passwords of their own.
+
+    A server whose variable (DATABASE_URL, REDIS_URL) is set in `environ` is not started: the variable wins.
+    Ports and passwords are remembered in `servers.json` (0600) of the data folder, logs are under `logs/`.
+    The caller sees to it that one process at a time uses a data folder.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, durable: bool = True, environ: Mapping[str, str] | None = None,
+        warden: Warden | None = None,
+    ) -> None:
+        given = os.environ if environ is None else environ
+        self.data_dir = data_dir.resolve()
+        self.durable = durable
+        self.warden = warden or Warden()
+        self._owns_warden = warden is None
+        self._wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not given.get(name)]
+        self._running: list[tuple[subprocess.Popen[bytes], list[signal.Signals]]] = []
+        self._uid: int | None = server_user()
+        self._memory: dict[str, Any] = {}
+        self._place = self.data_dir
+
+    def start(self) -> dict[str, str]:
+        """Start what is wanted, wait until it answers, and return the variables to set.
+
+        Raises ServerError with a sentence that names the log file; nothing is left running then.
+        """
+        if not self._wanted:
+            return {}
+        try:
+            programs = self._prepare()
+            variables = {}
+            if "REDIS_URL" in self._wanted:
+                variables["REDIS_URL"] = self._start_valkey(programs)
+            if "DATABASE_URL" in self._wanted:
+                variables["DATABASE_URL"] = self._start_postgres(programs)
+        except OSError as error:
+            self.stop()
+            raise ServerError(
+                f"The embedded servers can't be started in {self.data_dir}: {error.strerror or error}."
+            ) from None
+        except ServerError:
+            self.stop()
+            raise
+        return variables
+
+    def stop(self) -> None:
+        """Stop both servers, PostgreSQL by a fast shutdown; after 15 s by force."""
+        while self._running:
+            process, signals = self._running.pop()
+            for number in [*signals, signal.SIGKILL]:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(number)
+                try:
+                    process.wait(STOP_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            self.warden.forget(process.pid)
+        if self._owns_warden:
+            self.warden.close()
+
+    def remove_files(self) -> None:
+        """Remove the servers' files: databases, copied programs, what is remembered. Stop first."""
+        self._remember_old()
+        for path in {self.data_dir / "servers", Path(self._memory.get("place", self.data_dir / "servers"))}:
+            shutil.rmtree(path, ignore_errors=True)
+        (self.data_dir / "servers.json").unlink(missing_ok=True)
+
+    def __enter__(self) -> Servers:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _prepare(self) -> Programs:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        # root: the servers' user must pass through the folder, but can't list it; everything in it is private
+        self.data_dir.chmod(0o711 if self._uid is not None else 0o700)
+        (self.data_dir / "logs").mkdir(mode=0o700, exist_ok=True)
+        self._remember_old()
+        self._place = server_place(self.data_dir, self._memory.get("place"), self._uid)
+        self._remember("place", str(self._place))
+        self.warden.ensure()
+        programs = find_programs()
+        if self._uid is None:
+            return programs
+        if all(is_reachable(path, self._uid) for path in (programs.postgres, programs.valkey)):
+            return programs
+        return copy_programs(programs, self._place / "programs")
+
+    # PostgreSQL
+
+    def _start_postgres(self, programs: Programs) -> str:
+        folder = own_folder(self._place / "postgres", self._uid) / "data"
+        password = self._secret("postgres_password")
+        if not (folder / "PG_VERSION").exists():
+            self._initdb(programs, folder, password)
+        end_orphan(folder)
+        options = POSTGRES_OPTIONS | ({} if self.durable else FORGETFUL_OPTIONS)
+
+        def command(port: int) -> list[str]:
+            settings = [f"--{name}={value}" for name, value in options.items()]
+            return [str(programs.postgres), "-D", str(folder), "-p", str(port), *settings]
+
+        def connect(port: int, database: str = "postgres") -> Any:
+            return psycopg2.connect(
+                host="127.0.0.1", port=port, user=DATABASE, password=password, dbname=database, connect_timeout=5
+            )
+
+        def probe(port: int) -> None:
+            with contextlib.closing(connect(port)) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+
+        port = self._start("postgres", command, probe, [signal.SIGINT, signal.SIGQUIT])
+        with contextlib.closing(connect(port)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+            if cursor.fetchone() is None:
+                cursor.execute(f"CREATE DATABASE {DATABASE}")
+        return f"postgresql://{DATABASE}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+    def _initdb(self, programs: Programs, folder: Path, password: str) -> None:
+        unfinished = folder.with_name("unfinished")  # renamed when whole: an interrupted one is made anew
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # builtin C.UTF-8: sorts alike on every machine, and needs no locale installed. The password comes by
+        # standard input, so that it stands in no file and no process list.
+        arguments = [
+            str(programs.initdb), "-D", str(unfinished), "-U", DATABASE, "-E", "UTF8", "--locale=C",
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
+            "--pwfile=/dev/stdin", "--no-instructions", "--no-sync",
+        ]  # fmt: skip
+        log = self._log("initdb")
+        with log.open("wb") as output:
+            done = subprocess.run(
+                arguments, input=password.encode(), stdout=output, stderr=output, check=False,
+                timeout=120, **self._identity(),
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise ServerError(f"PostgreSQL's database folder can't be made: {last_line(log)} See {log}.")
+        unfinished.rename(folder)
+
+    # Valkey
+
+    def _start_valkey(self, programs: Programs) -> str:
+        folder = own_folder(self._place / "valkey", self._uid)
+        password = self._secret("valkey_password")
+
+        def settings(port: int) -> bytes:
+            # by standard input: a password in the arguments is readable for every user of the machine
+            lines = [
+                "bind 127.0.0.1", f"port {port}", f"dir {folder}", f"requirepass {password}", "appendonly no",
+                "maxmemory-policy noeviction", "daemonize no", "stop-writes-on-bgsave-error no",
+            ]  # fmt: skip
+            return "\n".join([*lines, *([] if self.durable else ['save ""'])]).encode() + b"\n"
+
+        def probe(port: int) -> None:
+            with redis.Redis(host="127.0.0.1", port=port, password=password, socket_timeout=5) as client:
+                client.ping()
+
+        port = self._start(
+            "valkey", lambda _: [str(programs.valkey), "-"], probe, [signal.SIGTERM], standard_input=settings
+        )
+        return f"redis://:{password}@127.0.0.1:{port}/0"
+
+    # What both have in common
+
+    def _start(
+        self, name: str, command: Callable[[int], list[str]], probe: Callable[[int], None],
+        signals: list[signal.Signals], standard_input: Callable[[int], bytes] | None = None,
+    ) -> int:
+        """Start one server and return its port; another port is tried when somebody has just taken it."""
+        log = self._log(name)
+        for _ in range(PORT_TRIES):
+            port = free_port(self._memory.get(f"{name}_port"))
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    command(port), stdin=subprocess.PIPE, stdout=output, stderr=output,
+                    start_new_session=True, **self._identity(),
+                )  # fmt: skip
+            self._running.append((process, signals))
+            self.warden.watch(process.pid, signals[0])
+            feed(process.stdin, standard_input(port) if standard_input else b"")
+            if self._answers(process, lambda port=port: probe(port)):
+                self._remember(f"{name}_port", port)
+                return port
+            if process.poll() is None:
+                raise ServerError(f"The embedded {name} did not answer within {START_SECONDS:.0f} s. See {log}.")
+            self._running.remove((process, signals))
+            self.warden.forget(process.pid)
+            if "in use" not in log.read_text(errors="replace"):
+                break
+        raise ServerError(f"The embedded {name} can't be started: {last_line(log)} See {log}.")
+
+    def _answers(self, process: subprocess.Popen[bytes], probe: Callable[[], None]) -> bool:
+        end = time.monotonic() + START_SECONDS
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                probe()
+            except (psycopg2.OperationalError, redis.RedisError):
+                time.sleep(0.02)
+            else:
+                return True
+        return False
+
+    def _identity(self) -> dict[str, Any]:
+        """Arguments of subprocess: the servers' user, and an environment without ours (PGPORT, secrets …)."""
+        identity: dict[str, Any] = {"env": {"PATH": os.defpath, "LC_ALL": "C"}, "cwd": "/"}
+        if self._uid is not None:
+            identity |= {"user": self._uid, "group": self._uid, "extra_groups": []}
+        return identity
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def _remember_old(self) -> None:
+        path = self.data_dir / "servers.json"
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            self._memory = dict(json.loads(path.read_text()))
+
+    def _remember(self, name: str, value: str | int) -> None:
+        self._memory[name] = value
+        write_private(self.data_dir / "servers.json", json.dumps(self._memory, indent=1))
+
+    def _secret(self, name: str) -> str:
+        if name not in self._memory:
+            self._remember(name, secrets.token_urlsafe(24))
+        return str(self._memory[name])

@@ -1,0 +1,26 @@
+"""Tables of trading: accounts and their money, the journal, and the state that a run locks."""
+
+from trading.models.accounts import (
+    AccountState,
+    ExchangeAccount,
+    ExchangeSecret,
+    OwnerState,
+    SymbolClaim,
+)
+from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
+from trading.models.state import BotState
+
+__all__ = [
+    "AccountState",
+    "Adjustment",
+    "BotState",
+    "ExchangeAccount",
+    "ExchangeSecret",
+    "Fill",
+    "FundingPayment",
+    "Order",
+    "OrderRequest",
+    "OwnerState",
+    "SymbolClaim",
+    "Trade",
+]
