@@ -25,7 +25,7 @@ def _default_params() -> dict[str, Any]:
 
 
 class BotConfig(models.Model):
-    """What a bot trades and how. Percentages are 0 to 100; stop, target and trailing are of the entry price."""
+    """What a bot trades and how. Percentages are 0 to 100; stop and target are of the entry price."""
 
     class PositionType(models.TextChoices):
         LONG = "long", "Long"
@@ -122,7 +122,7 @@ class BotConfig(models.Model):
 
 
 class BotInbox(models.Model):
-    """Whatever reaches a bot from outside: run now, close, stop, a fill. Its id answers a request by hand."""
+    """What reaches a bot from outside: run now, close, stop, a fill. Its id answers a request by hand."""
 
     class Kind(models.TextChoices):
         RUN = "run", "run now"
@@ -154,7 +154,7 @@ class BotInbox(models.Model):
 
 
 class BotRun(models.Model):
-    """A run that wanted something: it placed a request, was refused by a rule, or failed. A Hold leaves none."""
+    """A run that wanted something: it sent a request, was refused by a rule, or failed. A Hold leaves none."""
 
     class Trigger(models.TextChoices):
         MINUTE = "minute"

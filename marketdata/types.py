@@ -53,9 +53,7 @@ class SymbolRules:
     base: str
     quote: str
     status: str  # TRADING, HALT, BREAK ...
-    lot_step: (
-        Decimal  # the step that quantities for MARKET orders must have: lcm of both lot filters
-    )
+    lot_step: Decimal  # the step that quantities for MARKET orders must have: lcm of both lot filters
     min_quantity: Decimal
     max_quantity: Decimal | None  # the smaller of LOT_SIZE and MARKET_LOT_SIZE
     tick: Decimal | None

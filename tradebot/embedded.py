@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg2
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tradebot.embedded_files import (
     Programs,
     ServerError,
     copy_programs,
+    end_orphan,
     find_programs,
+    free_port,
     is_reachable,
+    last_line,
     own_folder,
     server_place,
     server_user,
+    write_private,
 )
 from tradebot.warden import Warden
 
@@ -45,7 +51,7 @@ POSTGRES_OPTIONS = {
     "log_timezone": "UTC",
 }
 # For tests: nothing has to survive a power cut.
-FORGETFUL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+FORGETFUL_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class Servers:
@@ -57,7 +63,11 @@ class Servers:
     """
 
     def __init__(
-        self, data_dir: Path, *, durable: bool = True, environ: Mapping[str, str] | None = None,
+        self,
+        data_dir: Path,
+        *,
+        durable: bool = True,
+        environ: Mapping[str, str] | None = None,
         warden: Warden | None = None,
     ) -> None:
         given = os.environ if environ is None else environ
@@ -157,7 +167,12 @@ class Servers:
 
         def connect(port: int, database: str = "postgres") -> Any:
             return psycopg2.connect(
-                host="127.0.0.1", port=port, user=DATABASE, password=password, dbname=database, connect_timeout=5
+                host="127.0.0.1",
+                port=port,
+                user=DATABASE,
+                password=password,
+                dbname=database,
+                connect_timeout=2,
             )
 
         def probe(port: int) -> None:
@@ -175,19 +190,25 @@ class Servers:
     def _initdb(self, programs: Programs, folder: Path, password: str) -> None:
         unfinished = folder.with_name("unfinished")  # renamed when whole: an interrupted one is made anew
         shutil.rmtree(unfinished, ignore_errors=True)
-        # builtin C.UTF-8: sorts alike on every machine, and needs no locale installed. The password comes by
-        # standard input, so that it stands in no file and no process list.
+        secret = folder.with_name("password")  # in the arguments every user of the machine could read it
+        write_private(secret, password, self._uid)
+        # builtin C.UTF-8: sorts alike on every machine, and needs no locale installed
         arguments = [
             str(programs.initdb), "-D", str(unfinished), "-U", DATABASE, "-E", "UTF8", "--locale=C",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
-            "--pwfile=/dev/stdin", "--no-instructions", "--no-sync",
+            f"--pwfile={secret}", "--no-instructions", "--no-sync",
         ]  # fmt: skip
         log = self._log("initdb")
         with log.open("wb") as output:
-            done = subprocess.run(
-                arguments, input=password.encode(), stdout=output, stderr=output, check=False,
-                timeout=120, **self._identity(),
-            )  # fmt: skip
+            done = subprocess.run(  # noqa: S603 (the wheel's program)
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                **self._identity(),
+            )
+        secret.unlink()
         if done.returncode != 0:
             raise ServerError(f"PostgreSQL's database folder can't be made: {last_line(log)} See {log}.")
         unfinished.rename(folder)
@@ -207,7 +228,9 @@ class Servers:
             return "\n".join([*lines, *([] if self.durable else ['save ""'])]).encode() + b"\n"
 
         def probe(port: int) -> None:
-            with redis.Redis(host="127.0.0.1", port=port, password=password, socket_timeout=5) as client:
+            with redis.Redis(
+                host="127.0.0.1", port=port, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
+            ) as client:
                 client.ping()
 
         port = self._start(
@@ -218,26 +241,35 @@ class Servers:
     # What both have in common
 
     def _start(
-        self, name: str, command: Callable[[int], list[str]], probe: Callable[[int], None],
-        signals: list[signal.Signals], standard_input: Callable[[int], bytes] | None = None,
+        self,
+        name: str,
+        command: Callable[[int], list[str]],
+        probe: Callable[[int], None],
+        signals: list[signal.Signals],
+        standard_input: Callable[[int], bytes] | None = None,
     ) -> int:
         """Start one server and return its port; another port is tried when somebody has just taken it."""
         log = self._log(name)
         for _ in range(PORT_TRIES):
             port = free_port(self._memory.get(f"{name}_port"))
             with log.open("wb") as output:
-                process = subprocess.Popen(
+                process = subprocess.Popen(  # noqa: S603 (the wheel's program)
                     command(port), stdin=subprocess.PIPE, stdout=output, stderr=output,
                     start_new_session=True, **self._identity(),
                 )  # fmt: skip
             self._running.append((process, signals))
             self.warden.watch(process.pid, signals[0])
-            feed(process.stdin, standard_input(port) if standard_input else b"")
-            if self._answers(process, lambda port=port: probe(port)):
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(standard_input(port) if standard_input else b"")
+                    process.stdin.close()
+            if self._answers(process, functools.partial(probe, port)):
                 self._remember(f"{name}_port", port)
                 return port
             if process.poll() is None:
-                raise ServerError(f"The embedded {name} did not answer within {START_SECONDS:.0f} s. See {log}.")
+                raise ServerError(
+                    f"The embedded {name} did not answer within {START_SECONDS:.0f} s. See {log}."
+                )
             self._running.remove((process, signals))
             self.warden.forget(process.pid)
             if "in use" not in log.read_text(errors="replace"):

@@ -11,7 +11,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, connections
-from dramatiq import Broker, Message, Middleware
+from dramatiq import Broker, Middleware
+from dramatiq.broker import MessageProxy
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +35,17 @@ class HardTimeLimit(Middleware):
                 self._watching = True
                 threading.Thread(target=self._watch, name="hard-time-limit", daemon=True).start()
 
-    def before_process_message(self, broker: Broker, message: Message[Any]) -> None:
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Note when this thread began."""
         self._started[threading.get_ident()] = (time.monotonic(), message.actor_name)
 
     def after_process_message(
-        self, broker: Broker, message: Message[Any], *, result: Any = None, exception: Any = None
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: Any = None
     ) -> None:
         """Forget this thread."""
         self._started.pop(threading.get_ident(), None)
 
-    after_skip_message = after_process_message  # type: ignore[assignment]
+    after_skip_message = after_process_message
 
     def _watch(self) -> None:
         while True:
@@ -75,12 +76,12 @@ class CleanConnections(Middleware):
                 connection.close()
         close_old_connections()
 
-    def before_process_message(self, broker: Broker, message: Message[Any]) -> None:
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Close what an earlier message left behind."""
         self._clean()
 
     def after_process_message(
-        self, broker: Broker, message: Message[Any], *, result: Any = None, exception: Any = None
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: Any = None
     ) -> None:
         """Leave nothing behind for the next message."""
         self._clean()

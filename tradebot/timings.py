@@ -26,6 +26,8 @@ class Timings:
     price_max_age_seconds: float = 90.0
     account_max_age_seconds: float = 60.0
     clock_sync_seconds: float = 600.0
+    read_backoff_seconds: float = 0.25  # before the second try of a question; doubles, with jitter
+    read_budget_seconds: float = 20.0  # a question with all its retries ends here
 
     def scaled(self, factor: float) -> Timings:
         """All durations times `factor` (0 < factor <= 1); HTTP timeouts and ages of data are kept.
@@ -40,6 +42,7 @@ class Timings:
             "price_max_age_seconds",
             "account_max_age_seconds",
             "clock_sync_seconds",
+            "read_budget_seconds",
         }
         values: dict[str, float | int] = {}
         for field in fields(self):

@@ -1,9 +1,9 @@
-"""Ends a process's children after it: a helper process that outlives even a SIGKILL. Standard library only.
+"""Ends a process's children after it, even after a SIGKILL. Standard library only.
 
 The owner (the demo, a test run) starts one warden and tells it, over a pipe, which process groups it has and
 which folders are only for now. When the pipe closes, the owner is gone: the warden signals each group, kills
-after a grace what is left, and removes the folders. No PR_SET_PDEATHSIG: that one fires when the *thread* that
-forked ends, and it does not reach grandchildren.
+what is left after a grace, and removes the folders. PR_SET_PDEATHSIG would not do: it fires when the thread
+ends that forked, and it does not reach grandchildren.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 GRACE_SECONDS = 10.0
 
@@ -22,7 +24,9 @@ GRACE_SECONDS = 10.0
 class Warden:
     """The owner's end: starts the helper, tells it what to end, and replaces it if it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_open: tuple[int, ...] = ()) -> None:
+        """`keep_open` are descriptors of locks that shall be held until the helper is done, too."""
+        self._keep_open = keep_open
         self._groups: dict[int, signal.Signals] = {}
         self._folders: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,10 +63,13 @@ class Warden:
         """Start the helper, or start it anew with all that it must know if somebody ended it."""
         if self._process is not None and self._process.poll() is None:
             return
-        # -I -S: its folder holds modules with names of the standard library, and a bare interpreter starts in 10 ms.
-        self._process = subprocess.Popen(
+        # -I: its folder holds modules with names of the standard library. -S: a bare one starts in 10 ms.
+        self._process = subprocess.Popen(  # noqa: S603 (our own file)
             [sys.executable, "-I", "-S", __file__],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # nobody who reads our output shall wait for the helper
+            stderr=subprocess.DEVNULL,
+            pass_fds=self._keep_open,
             cwd="/",
             start_new_session=True,
         )
@@ -86,13 +93,29 @@ class Warden:
             stdin.flush()
 
 
-def signal_group(group: int, number: int) -> bool:
-    """Send a signal (0: none, only look) to a process group; False when the group is gone."""
+def is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended: a zombie, which nobody has collected yet, does not run."""
     try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # macOS answers so for a group of which only zombies are left
+        status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:  # gone, or there is no /proc
+        return sys.platform != "linux" and signal_process(pid, 0)
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def signal_process(pid: int, number: int) -> bool:
+    """Send a signal (0: none, only look) to a process; False when it is gone."""
+    return _send(os.kill, pid, number)
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Send a signal (0: none, only look) to all of a process group; False when there is nobody."""
+    return _send(os.killpg, group, number)
+
+
+def _send(send: Callable[[int, int], None], to: int, number: int) -> bool:
+    try:
+        send(to, number)
+    except (ProcessLookupError, PermissionError):  # macOS refuses a group of which only zombies are left
         return False
     return True
 
@@ -116,13 +139,17 @@ def main() -> None:
 
 
 def end_groups(groups: dict[int, signal.Signals], grace_seconds: float) -> None:
-    """Signal all groups, wait for them, and after `grace_seconds` send SIGKILL to those that still run."""
-    for group, number in groups.items():
-        signal_group(group, number)
-    end = time.monotonic() + grace_seconds
-    while time.monotonic() < end and any(signal_group(group, 0) for group in groups):
-        time.sleep(0.05)
+    """Signal the leader of each group, who passes it on; kill what is left when it has ended, or after the grace."""
+    left = set(groups)
     for group in groups:
+        signal_process(group, groups[group])
+    end = time.monotonic() + grace_seconds
+    while left and time.monotonic() < end:
+        for group in [group for group in left if not is_running(group)]:
+            signal_group(group, signal.SIGKILL)
+            left.remove(group)
+        time.sleep(0.02)
+    for group in left:
         signal_group(group, signal.SIGKILL)
 
 

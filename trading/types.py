@@ -79,8 +79,8 @@ class StateView:
 class Signal:
     """What a strategy says at the close of a base candle. Depends on candles and parameters only.
 
-    `as_of` is the close of the base candle (the open time of the next). `ready` is False while candles for the
-    warm-up are missing; then no flag is set. `values` are for people (EMA, RSI ...), `texts` say why in words.
+    `as_of` is the close of the base candle (the open time of the next). `ready` is False while candles for
+    the warm-up are missing; then no flag is set. `values` are for people (EMA, RSI ...), `texts` say why.
     """
 
     as_of: datetime
@@ -119,6 +119,20 @@ class Wish:
     price: float | None = None  # expected price for MARKET, limit for LIMIT
     stop_price: float | None = None
     signal_time: datetime | None = None  # ENTRY only: the signal's as_of
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOrder:
+    """An order of the bot that may work on the exchange: its request is open or accepted, it is not over."""
+
+    purpose: Purpose
+    part: int
+    side: Side
+    type: str
+    lots: int
+    price: float | None = None
+    stop_price: float | None = None
+    client_order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

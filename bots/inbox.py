@@ -1,0 +1,52 @@
+"""The inbox: what reaches a bot from outside, read under its lock, answered in the same commit."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from bots.models import BotConfig, BotInbox
+from trading.models import BotState, OrderRequest
+from trading.models.journal import DOUBT_STATES
+
+
+def put(bot_id: int, kind: str, now: datetime, source_id: str = "") -> BotInbox:
+    """Leave a wish for the bot; the same source_id twice is one wish. Needs no lock."""
+    row, _ = BotInbox.objects.get_or_create(
+        bot_id=bot_id,
+        kind=kind,
+        source_id=source_id or uuid.uuid4().hex,
+        defaults={"created_at": now},
+    )
+    return row
+
+
+def has_open(bot_id: int) -> bool:
+    """Whether something in the bot's inbox waits."""
+    return BotInbox.objects.filter(bot_id=bot_id, handled_at__isnull=True).exists()
+
+
+def take(state: BotState, config: BotConfig, now: datetime) -> list[BotInbox]:
+    """Read what waits and turn it into the state's will; the bot's state row must be locked."""
+    rows = list(BotInbox.objects.filter(bot_id=state.bot_id, handled_at__isnull=True).order_by("id"))
+    closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
+    if closing and not state.exit_wanted:
+        state.exit_wanted = "stopped by hand" if closing[0].kind == BotInbox.Kind.STOP else "closed by hand"
+        state.exit_wanted_since = now
+    if state.exit_wanted and not state.in_position and not _entry_open(state.bot_id):
+        state.exit_wanted, state.exit_wanted_since = "", None  # flat, and nothing on its way
+    state.save(update_fields=["exit_wanted", "exit_wanted_since"])
+    return rows
+
+
+def answer(rows: Sequence[BotInbox], reasons: Sequence[str], now: datetime) -> None:
+    """Write what the decision said as the result of each entry."""
+    for row in rows:
+        row.handled_at = now
+        row.result = "; ".join(reasons) or "nothing to do"
+        row.save(update_fields=["handled_at", "result"])
+
+
+def _entry_open(bot_id: int) -> bool:
+    return OrderRequest.objects.filter(bot_id=bot_id, lane="entry", state__in=DOUBT_STATES).exists()

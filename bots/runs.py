@@ -1,0 +1,117 @@
+"""The rows that tell of runs, and how an outcome shows on the bot's state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from bots import inbox
+from bots.models import BotConfig, BotInbox, BotRun
+from tradebot.errors import BotBusy
+from trading.locks import lock_state
+from trading.models import BotState, OrderRequest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended: traded, held, refused, failed, busy ..., why, and when a doubt is to be looked at."""
+
+    outcome: str
+    reasons: tuple[str, ...] = ()
+    look_again_at: datetime | None = None
+
+
+def begin(
+    config: BotConfig, trigger: str, key: str, slot: datetime, epoch: int, now: datetime
+) -> BotRun | None:
+    """The run's row, in the transaction of its first request; None if this run was made before."""
+    try:
+        with transaction.atomic():
+            return BotRun.objects.create(
+                bot=config,
+                trigger=trigger,
+                key=key,
+                slot=slot,
+                started_at=now,
+                epoch=epoch,
+                config_version=config.version,
+            )
+    except IntegrityError:
+        return None
+
+
+def finish(
+    row: BotRun | None,
+    config: BotConfig,
+    sent: Sequence[OrderRequest],
+    outcome: str,
+    reasons: Sequence[str],
+    now: datetime,
+) -> str:
+    """Close the run's row; gives the outcome of the whole run: what was sent counts before a final Hold."""
+    states = {request.state for request in sent}
+    if "ACCEPTED" in states:
+        outcome = "traded"
+    elif states & {"PREPARED", "UNKNOWN"}:
+        outcome = "in doubt"
+    elif states:
+        outcome = "not sent" if states == {"NOT_SENT"} else "failed"
+    if row is not None:
+        details = [f"{request.client_id}: {request.reason}" for request in sent]
+        row.finished_at, row.outcome = now, outcome
+        row.reasons = "\n".join([*reasons, *details])
+        row.save(update_fields=["finished_at", "outcome", "reasons"])
+    return outcome
+
+
+def note_outcome(bot_id: int, request: OrderRequest) -> None:
+    """Show on the state what the last request came to; the next look shows what follows from it."""
+    state = BotState.objects.get(bot_id=bot_id)
+    changes: dict[str, str] = {}
+    if state.hold:
+        changes["status"] = f"paused ({state.hold})"
+    elif request.state == "REJECTED":
+        changes["status"] = "error (order failed)"
+    elif request.state == "ACCEPTED":
+        changes["status"] = "in position" if state.in_position else "waiting"
+    if request.state in ("REJECTED", "UNKNOWN"):
+        changes["last_error_message"] = request.reason
+    if changes:
+        BotState.objects.filter(bot_id=bot_id, epoch=state.epoch).update(**changes)
+
+
+def fail(
+    config: BotConfig,
+    trigger: str,
+    key: str,
+    slot: datetime,
+    what: str,
+    message: str,
+    now: datetime,
+    hold: str = "",
+) -> RunResult:
+    """Write a failed run: `error (what)` with its message on the state, a run row, answers in the inbox."""
+    logger.warning("run of bot %s failed: %s: %s", config.pk, what, message)
+    try:
+        with transaction.atomic(durable=True):
+            state = lock_state(config.pk)
+            state.status = f"paused ({hold})" if hold else f"error ({what})"
+            state.status_reason, state.last_error_message, state.last_run_at = message, message, now
+            if hold:
+                state.hold = hold
+            state.save(update_fields=["status", "status_reason", "last_error_message", "last_run_at", "hold"])
+            row = begin(config, trigger, key, slot, state.epoch, now)
+            if row is not None:
+                row.finished_at, row.outcome, row.reasons = now, "failed", f"{what}: {message}"
+                row.save(update_fields=["finished_at", "outcome", "reasons"])
+            waiting = BotInbox.objects.filter(bot=config, handled_at__isnull=True, kind=BotInbox.Kind.RUN)
+            inbox.answer(list(waiting), [f"failed: {what}: {message}"], now)
+    except BotBusy:
+        return RunResult("busy")
+    return RunResult("failed", (f"{what}: {message}",))

@@ -1,0 +1,164 @@
+"""decide(): all orders that should exist for a bot now. Pure: no Django, no Redis, no network, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from marketdata.types import SymbolRules
+from trading.exits import Levels, describe, exit_reasons, levels, moved_trailing_stop
+from trading.filters import below_minimum, lots_to_quantity
+from trading.risk import (
+    Day,
+    daily_loss_veto,
+    daily_target_veto,
+    daily_trades_veto,
+    day_of,
+    entry_vetoes,
+    price_veto,
+    usable_price,
+    will_veto,
+)
+from trading.sizing import entry_lots, largest_lots
+from trading.types import BotView, Decision, LiveOrder, MarketView, Side, Signal, StateView, Wish
+
+PLACING_ORDER = {"EXIT": 0, "STOP": 1, "TARGET": 2, "ENTRY": 3, "DCA": 4, "GRID": 5}
+
+
+def decide(bot: BotView, state: StateView, market: MarketView, now: datetime) -> Decision:
+    """What should be for a bot at `now` (aware): its wishes, its status and why, in sentences for its owner.
+
+    A pause, a hold and a reached limit stop entries, never exits. Protection is the one pinned at
+    the entry; the bot's own only where none was pinned. Raises nothing for bad market data: it
+    holds and says why.
+    """
+    if state.position_lots > 0:
+        return _decide_in_position(bot, state, market, now)
+    return _decide_flat(bot, state, market, now)
+
+
+def difference(
+    wishes: Sequence[Wish], live: Sequence[LiveOrder]
+) -> tuple[tuple[LiveOrder, ...], tuple[Wish, ...]]:
+    """What to withdraw and then what to place, so that the live orders become the wished ones.
+
+    A wish is met by the live order of its (purpose, part) with the same side, type, lots and
+    prices. A MARKET order meets its wish by key and side alone (it is on its way, at whatever
+    price) and is never withdrawn. To place: exits before protection before entries. Raises
+    ValueError if two wishes have one key.
+    """
+    unmet = {(wish.purpose, wish.part): wish for wish in wishes}
+    if len(unmet) != len(wishes):
+        raise ValueError("two wishes have the same purpose and part")
+    withdraw = []
+    for order in live:
+        wish = unmet.get((order.purpose, order.part))
+        if wish is not None and _meets(order, wish):
+            del unmet[order.purpose, order.part]
+        elif order.type != "MARKET":
+            withdraw.append(order)
+    place = sorted(unmet.values(), key=lambda wish: (PLACING_ORDER[wish.purpose], wish.part))
+    return tuple(withdraw), tuple(place)
+
+
+def _meets(order: LiveOrder, wish: Wish) -> bool:
+    if order.side != wish.side or order.type != wish.type:
+        return False
+    if order.type == "MARKET":
+        return True
+    return (order.lots, order.price, order.stop_price) == (wish.lots, wish.price, wish.stop_price)
+
+
+def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now: datetime) -> Decision:
+    is_long = bot.position_type == "long"
+    price = usable_price(market.price, now)
+    protection = state.protection if state.protection is not None else bot.protection
+    moved = moved_trailing_stop(state, protection, market.signal, is_long=is_long)
+    trailing = moved if moved is not None else state.trailing_stop_price
+    at = levels(state.entry_price, protection, trailing, is_long=is_long)
+    reasons = exit_reasons(bot, state, market, now, at, price)
+    if state.exit_in_doubt:
+        note = "an exit is in doubt; its outcome is being asked for"
+        return Decision("exiting", (note, *reasons), trailing_stop_price=moved)
+    if not reasons:
+        return Decision("in position", _holding_notes(bot, state, market, now, at), trailing_stop_price=moved)
+    lots, dust = _exit_lots(bot, state, market.rules, price)
+    if dust:
+        return Decision("in position", (dust, *reasons), trailing_stop_price=moved)
+    wish = Wish("EXIT", 0, "SELL" if is_long else "BUY", "MARKET", lots, reasons[0], price=price)
+    return Decision("exiting", tuple(reasons), (wish,), exit_wanted=reasons[0], trailing_stop_price=moved)
+
+
+def _exit_lots(
+    bot: BotView, state: StateView, rules: SymbolRules | None, price: float | None
+) -> tuple[int, str | None]:
+    """As much of the position as one order may have, the rest at the next look; and why it is none."""
+    if rules is None:
+        return state.position_lots, None
+    lots = min(state.position_lots, largest_lots(rules, price))
+    too_small = below_minimum(
+        rules,
+        lots_to_quantity(rules, lots),
+        None if price is None else Decimal(repr(price)),
+        notional_counts=bot.market == "spot",
+    )
+    return (0, f"dust, too small for an order: {too_small}") if too_small else (lots, None)
+
+
+def _holding_notes(
+    bot: BotView, state: StateView, market: MarketView, now: datetime, at: Levels
+) -> tuple[str, ...]:
+    no_price = price_veto(market.price, now)
+    price = None if no_price or market.price is None else market.price.price
+    notes = [describe(price, at)]
+    if no_price:
+        notes.append(f"no exit by price: {no_price}")
+    paused = will_veto(bot, state)
+    if paused:
+        notes.append(f"no new entries, exits go on: {paused}")
+    return tuple(notes)
+
+
+def _decide_flat(bot: BotView, state: StateView, market: MarketView, now: datetime) -> Decision:
+    is_long = bot.position_type == "long"
+    verb = "buying" if is_long else "selling short"
+    day = day_of(state, now)
+    price = usable_price(market.price, now)
+    signal = market.signal
+    vetoes = entry_vetoes(bot, state, market, now, day) + _strategy_vetoes(signal, is_long=is_long)
+    lots = 0
+    if price is not None and market.rules is not None:
+        lots, too_small = entry_lots(bot, state.realized_total, price, market.rules)
+        vetoes += [too_small] if too_small else []
+    if vetoes or signal is None or price is None:
+        status = _flat_status(bot, state, market, day)
+        return Decision(status, tuple([f"not {verb}: {veto}" for veto in vetoes]))
+    reason = "; ".join(signal.texts) or bot.strategy
+    side: Side = "BUY" if is_long else "SELL"
+    wish = Wish("ENTRY", 0, side, "MARKET", lots, reason, price=price, signal_time=signal.as_of)
+    return Decision("entering", (f"{verb}: {reason}",), (wish,))
+
+
+def _strategy_vetoes(signal: Signal | None, *, is_long: bool) -> list[str]:
+    if signal is None or not signal.ready or (signal.enter_long if is_long else signal.enter_short):
+        return []
+    return list(signal.texts) or ["no entry signal"]
+
+
+def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -> str:
+    if state.hold:
+        return f"paused ({state.hold})"
+    if not bot.is_active:
+        return "paused"
+    if daily_trades_veto(bot, day):
+        return "paused (daily trades)"
+    if daily_loss_veto(bot, day):
+        return "paused (daily loss)"
+    if daily_target_veto(bot, day):
+        return "paused (daily target)"
+    if state.entry_in_doubt:
+        return "entering"
+    if market.rules is not None and not market.rules.is_trading:
+        return "paused (symbol)"
+    return "waiting"

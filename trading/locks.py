@@ -1,0 +1,50 @@
+"""The named row locks, in their one order: bot, then account, then owner. Nothing else locks rows."""
+
+from __future__ import annotations
+
+from django.db import OperationalError, connection
+
+from tradebot.errors import BotBusy
+from trading.models import AccountState, BotState
+
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "pgcode", None) == LOCK_NOT_AVAILABLE
+
+
+def lock_state(bot_id: int, *, wait_seconds: float = 0) -> BotState:
+    """The bot's state row, locked until the transaction ends.
+
+    FOR NO KEY UPDATE: it does not block inserts that point at the bot. With `wait_seconds` 0 a busy row
+    raises BotBusy at once, else after that time. Raises BotState.DoesNotExist for an unknown bot.
+    """
+    rows = BotState.objects.filter(bot_id=bot_id)
+    try:
+        if not wait_seconds:
+            return rows.select_for_update(nowait=True, no_key=True, of=("self",)).get()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(wait_seconds * 1000)}ms"])
+        return rows.select_for_update(no_key=True, of=("self",)).get()
+    except OperationalError as error:
+        if not _is_busy(error):
+            raise
+        raise BotBusy(f"Bot {bot_id} is being run right now; try again in a moment.") from None
+
+
+def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, AccountState]:
+    """The account's rows of these assets, locked, by asset; missing ones are made with nothing in them.
+
+    Taken after the bot's lock, in the order of the assets' names, and never held over a request.
+    """
+    AccountState.objects.bulk_create(
+        [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
+        ignore_conflicts=True,
+    )
+    rows = (
+        AccountState.objects.filter(account_id=account_id, market=market, asset__in=assets)
+        .order_by("asset")
+        .select_for_update(no_key=True, of=("self",))
+    )
+    return {row.asset: row for row in rows}
