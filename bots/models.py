@@ -154,7 +154,7 @@ class BotInbox(models.Model):
 
 
 class BotRun(models.Model):
-    """A run that wanted something: it sent a request, was refused by a rule, or failed. A Hold leaves none."""
+    """A run that wanted something: it sent a request, was refused by a rule, or failed. A Hold has none."""
 
     class Trigger(models.TextChoices):
         MINUTE = "minute"

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from django.conf import settings
 from django.db import transaction
 
-from bots import inbox, runs
+from bots import inbox, runs, services
 from bots.models import BotConfig, BotRun
 from bots.runs import RunResult
 from bots.snapshot import MarketCache, doubtful_lanes, snapshot
@@ -150,6 +151,7 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         view = snapshot(config, state, market, lanes)
         decision = decide(view.bot, view.state, market.view(config, run.fresh_price), now)
         _remember(state, decision, run, now)
+        services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, market.rules(config), lanes, in_flight, now)
         inbox.answer(taken, prepared.reasons, now)
         return prepared
@@ -249,7 +251,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         request.pk,
         bot_id=run.config.pk,
         epoch=request.epoch,
-        client=run.client,
+        client=client_for(run.config.account, run.config.market, _lane(request)),
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
@@ -257,6 +259,10 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
     run.requests[-1] = sent
     runs.note_outcome(run.config.pk, sent)
     return sent
+
+
+def _lane(request: OrderRequest) -> Literal["entry", "exit"]:
+    return "entry" if request.lane == "entry" else "exit"
 
 
 def _why_not_wanted(state: BotState) -> str | None:

@@ -81,9 +81,11 @@ def check_rows(
     rejections: list[Rejection] = []
     for row in rows:
         bar, close_ms, reason = _read(row, interval)
+        if 0 < bar[0] < LAST_MS and following_open_ms(bar[0], interval) > server_ms:
+            continue
         if reason:
             rejections.append(Rejection(bar[0], reason))
-        elif close_ms < server_ms and following_open_ms(bar[0], interval) <= server_ms:
+        elif close_ms < server_ms:
             bars[bar[0]] = bar
     taken: list[Bar] = []
     suspect: tuple[int, float] | None = None

@@ -159,6 +159,7 @@ class _Runner(threading.Thread):
     def _turn(self) -> None:
         wait_seconds = TURN_SECONDS
         try:
+            close_old_connections()
             self._feed.step(self._clock())
         except PASSING:
             logger.exception("A step of the feed of %s failed.", self._feed.source.name)

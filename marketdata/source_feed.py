@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django.db import close_old_connections
-
 from marketdata import candles, prices, symbols
 from marketdata.candle_checks import Suspicion
 from marketdata.fetch import CANDLES_KEPT, Fetched, KlinesClient, fetch_history, fetch_new
@@ -193,7 +191,6 @@ class SourceFeed:
         """Holes first: where the database refuses them, the candles are not stored and are fetched anew."""
         for series, fetched in done:
             if fetched.holes:
-                close_old_connections()
                 candles.record_holes(series, fetched.holes)
             candles.record_rejections(series, fetched.rejections, to_ms(now))
         candles.store({s: fetched.candles for s, fetched in done if len(fetched.candles)})

@@ -224,6 +224,7 @@ class Servers:
             lines = [
                 "bind 127.0.0.1", f"port {port}", f"dir {folder}", f"requirepass {password}", "appendonly no",
                 "maxmemory-policy noeviction", "daemonize no", "stop-writes-on-bgsave-error no",
+                "shutdown-on-sigterm force",  # ends even where the disk is full
             ]  # fmt: skip
             return "\n".join([*lines, *([] if self.durable else ['save ""'])]).encode() + b"\n"
 

@@ -24,7 +24,7 @@ class InvalidInput(TradebotError):
 
 
 class Refused(TradebotError):
-    """Raised when the state of things forbids what was asked (delete while in position, second bot on a symbol)."""
+    """Raised when the state of things forbids what was asked (a delete while in position)."""
 
 
 class ExchangeError(TradebotError):

@@ -11,7 +11,7 @@ from tradebot.secrets import MASK
 # a name, a separator with quotes as in URLs, headers, JSON and reprs of dicts and tuples, then the value
 _SECRET = re.compile(
     r"""(?P<name>(?:signature|x-mbx-apikey|api[_-]?key|api[_-]?secret|secret[_-]?key|listen[_-]?key)\b)
-        (?P<between>\\?["']?\s*[:=]\s*b?\\?["']? | \\?["']\s*,\s*b?\\?["'])
+        (?P<between>\\?["']?\s*[:=]\s*(?:b?\\?["'])? | \\?["']\s*,\s*b?\\?["'])
         (?P<value>[^\s"'&,;)}\]\\]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -23,8 +23,14 @@ _NOISY = (
 
 
 def mask(text: str) -> str:
-    """`text` with the values of signatures, API keys and secrets replaced by `***`."""
-    return _SECRET.sub(rf"\g<name>\g<between>{MASK}", text)
+    """`text` with signatures (name and all) and the values of API keys and secrets replaced by `***`."""
+    return _SECRET.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    if found["name"].lower() == "signature":
+        return MASK
+    return f"{found['name']}{found['between']}{MASK}"
 
 
 class MaskSecrets(logging.Filter):

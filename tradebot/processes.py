@@ -66,7 +66,7 @@ class Supervisor:
         self.logs_dir = logs_dir
         self.grace_seconds = grace_seconds
         self.stop_requested = False
-        self._warden = warden or Warden()
+        self._warden = warden or Warden(grace_seconds=grace_seconds)
         self._owns_warden = warden is None
         self._children = [_Child(spec) for spec in specs]
 

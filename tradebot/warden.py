@@ -18,14 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-GRACE_SECONDS = 10.0
-
 
 class Warden:
     """The owner's end: starts the helper, tells it what to end, and replaces it if it dies."""
 
-    def __init__(self, keep_open: tuple[int, ...] = ()) -> None:
+    def __init__(self, keep_open: tuple[int, ...] = (), grace_seconds: float = 10.0) -> None:
         """`keep_open` are descriptors of locks that shall be held until the helper is done, too."""
+        self._grace_seconds = grace_seconds
         self._keep_open = keep_open
         self._groups: dict[int, signal.Signals] = {}
         self._folders: set[str] = set()
@@ -65,7 +64,7 @@ class Warden:
             return
         # -I: its folder holds modules with names of the standard library. -S: a bare one starts in 10 ms.
         self._process = subprocess.Popen(  # noqa: S603 (our own file)
-            [sys.executable, "-I", "-S", __file__],
+            [sys.executable, "-I", "-S", __file__, str(self._grace_seconds)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,  # nobody who reads our output shall wait for the helper
             stderr=subprocess.DEVNULL,
@@ -94,7 +93,7 @@ class Warden:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and has not ended: a zombie, which nobody has collected yet, does not run."""
+    """Whether a process is there and has not ended: a zombie, which waits to be collected, does not run."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:  # gone, or there is no /proc
@@ -133,13 +132,13 @@ def main() -> None:
             groups.pop(int(rest), None)
         elif command == "rmtree":
             folders.append(rest)
-    end_groups(groups, GRACE_SECONDS)
+    end_groups(groups, grace_seconds=float(sys.argv[1]))
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def end_groups(groups: dict[int, signal.Signals], grace_seconds: float) -> None:
-    """Signal the leader of each group, who passes it on; kill what is left when it has ended, or after the grace."""
+    """Signal each group's leader, who passes it on; when it has ended, or after the grace, kill the rest."""
     left = set(groups)
     for group in groups:
         signal_process(group, groups[group])

@@ -8,20 +8,19 @@ import json
 import re
 import secrets
 import string
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from tradebot.binance.client import ExchangeClient
+from tradebot.binance.sources import source_for
 from tradebot.errors import ClientInitFailed, InvalidInput, KeyDecryptFailed
 from tradebot.inputs import clean_name, shown
 from tradebot.secrets import Secret
 from tradebot.timings import DEFAULT as DEFAULT_TIMINGS
 from trading.models import ExchangeAccount, ExchangeSecret
-
-if TYPE_CHECKING:
-    from tradebot.binance.client import ExchangeClient
 
 PAPER_PREFIX = "paper"
 KEY_LENGTH = 64
@@ -96,9 +95,6 @@ def client_for(
     Raises KeyDecryptFailed when the stored key can't be read, ClientInitFailed when there is none, when it is
     malformed, or when the environment is live and LIVE_TRADING is off or the timings are scaled.
     """
-    from tradebot.binance.client import ExchangeClient
-    from tradebot.binance.sources import source_for
-
     if account.environment == ExchangeAccount.Environment.LIVE:
         if not settings.LIVE_TRADING:
             raise ClientInitFailed(f"Account {account.name} is live, and live trading is off (LIVE_TRADING).")

@@ -72,9 +72,16 @@ def release(request: OrderRequest) -> None:
 
 def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> None:
     """Book what fills changed of the account's free balances, by asset."""
+    asked_at = (
+        AccountState.objects.filter(account_id=account_id, market=market, asked_at__isnull=False)
+        .order_by("-asked_at")
+        .values_list("asked_at", flat=True)
+        .first()
+    )
     for asset, row in lock_balances(account_id, market, set(changes)).items():
         row.free += changes[asset]
-        row.save(update_fields=["free"])
+        row.asked_at = row.asked_at or asked_at  # what the last snapshot lacked was zero then
+        row.save(update_fields=["free", "asked_at"])
 
 
 def is_fresh(account_id: int, market: str, asset: str, now: datetime) -> bool:

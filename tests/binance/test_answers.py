@@ -1,4 +1,4 @@
-"""The table of answers: each row of docs/orders.md, "Reading the answer", and each code of the error lists."""
+"""The table of answers: each row of docs/orders.md, "Reading the answer"."""
 
 from __future__ import annotations
 

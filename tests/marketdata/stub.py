@@ -59,15 +59,18 @@ class StubExchange:
         end_ms: int | None = None,
         limit: int = 500,
     ) -> list[list[Any]]:
-        """Rows from start on, or the last ones up to end; those of its future are not there yet."""
+        """Rows from start on, or the last ones up to end, none of the future, the open candle last."""
         self.asked.append(
             {"symbol": symbol, "interval": interval, "start_ms": start_ms, "end_ms": end_ms, "limit": limit}
         )
         if self.error is not None:
             raise self.error
+        rows = list(self.klines_of.get((symbol, interval), []))
+        if rows and following_open_ms(rows[-1][0], interval) == open_of_ms(self.now_ms(), interval):
+            rows.append(row(following_open_ms(rows[-1][0], interval), float(rows[-1][4]), interval))
         held = [
             one
-            for one in self.klines_of.get((symbol, interval), [])
+            for one in rows
             if open_of_ms(one[0], interval) <= self.now_ms()
             and (start_ms is None or one[0] >= start_ms)
             and (end_ms is None or one[0] <= end_ms)

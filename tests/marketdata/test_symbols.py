@@ -211,7 +211,7 @@ def test_a_refresh_is_parsed_once_a_process(monkeypatch):
 def test_with_redis_down_a_process_answers_from_what_it_has_parsed(monkeypatch):
     symbols.refresh(SPOT, client=StubExchange(info=INFO))
     symbols.cached(SPOT)
-    monkeypatch.setattr(symbols, "redis_client", lambda: redis.Redis(port=1))
+    monkeypatch.setattr(symbols, "redis_client", lambda: redis.Redis(port=1, retry=None))
     assert len(symbols.cached(SPOT).symbols) == 4
     symbols.forget_parsed()
     with pytest.raises(StaleData):

@@ -7,7 +7,7 @@ import pytest
 from tradebot.errors import InvalidInput
 from tradebot.inputs import load_json_object
 
-NOT_JSON = "This is not JSON (line 1, column {}); write an object like {{\"name\": \"value\"}}."
+NOT_JSON = 'This is not JSON (line 1, column {}); write an object like {{"name": "value"}}.'
 NOT_AN_OBJECT = 'The JSON must be an object like {"name": "value"}.'
 
 

@@ -72,7 +72,7 @@ def test_a_name_is_taken_once_per_owner_and_free_again_after_deletion() -> None:
     account = make_account(make_owner())
     load_symbols()
     first = make_bot(account, name="twin")
-    with pytest.raises(InvalidInput, match="There is a bot named 'twin' already; choose another name.") as caught:
+    with pytest.raises(InvalidInput, match="There is a bot named 'twin' already") as caught:
         make_bot(account, name=" twin ")
     assert list(caught.value.fields) == ["name"]
     make_bot(make_account(make_owner()), name="twin")
@@ -87,7 +87,7 @@ def test_a_name_is_taken_once_per_owner_and_free_again_after_deletion() -> None:
         ("btcusdt", f"Symbol 'btcusdt' {NOT_A_SYMBOL}"),
         ("BTC/USDT", f"Symbol 'BTC/USDT' {NOT_A_SYMBOL}"),
         ("../../x", f"Symbol '../../x' {NOT_A_SYMBOL}"),
-        ("BTCUSDT';--", f"Symbol \"BTCUSDT';--\" {NOT_A_SYMBOL}"),
+        ("BTCUSDT';--", f'Symbol "BTCUSDT\';--" {NOT_A_SYMBOL}'),
         ("BTCUSDT\x00", f"Symbol 'BTCUSDT?' {NOT_A_SYMBOL}"),
         ("NOPEUSDT", f"Symbol 'NOPEUSDT' {NOT_A_SYMBOL}"),
         ("ETHBTC", f"Symbol 'ETHBTC' {NOT_A_SYMBOL}"),
@@ -146,14 +146,14 @@ def test_a_symbol_is_looked_up_at_the_exchange_of_the_account() -> None:
         ("5.", "written"),
         (".5", "written"),
         ("0x10", "written"),
-        ("１２", "written"),
-        ("٣", "written"),
+        ("\uff11\uff12", "written"),
+        ("\u0663", "written"),
         (True, "written"),
         (False, "written"),
         ([], "written"),
         ({}, "written"),
         ("1" * 31, "written"),
-        (10**5000 if False else 10**40, "written"),
+        (10**40, "written"),
         ("-1", "; not"),
         (-1, "; not"),
         ("0", "; not"),
@@ -207,11 +207,19 @@ def test_stop_loss_lies_between_0_and_100(value: Any) -> None:
         ("take_profit_perc", "-1", "Take-profit must be a number above 0 and at most 10000; not '-1'."),
         ("take_profit_perc", "0", "Take-profit must be a number above 0 and at most 10000; not '0'."),
         ("position_size_perc", "0", "Position size must be a number above 0 and at most 100; not '0'."),
-        ("position_size_perc", "100.1", "Position size must be a number above 0 and at most 100; not '100.1'."),
+        (
+            "position_size_perc",
+            "100.1",
+            "Position size must be a number above 0 and at most 100; not '100.1'.",
+        ),
         ("trailing_stop_perc", "100", "Trailing stop must be a number above 0 and below 100; not '100'."),
         ("trailing_step_perc", "-1", "Trailing step must be a number from 0 and below 100; not '-1'."),
         ("max_daily_loss_perc", "0", "Daily loss limit must be a number above 0 and at most 100; not '0'."),
-        ("max_daily_loss_perc", "101", "Daily loss limit must be a number above 0 and at most 100; not '101'."),
+        (
+            "max_daily_loss_perc",
+            "101",
+            "Daily loss limit must be a number above 0 and at most 100; not '101'.",
+        ),
         ("daily_target_perc", "-3", "Daily target must be a number above 0 and at most 10000; not '-3'."),
         ("max_daily_trades", -1, "Daily trades limit must be a whole number from 1 to 100000; not '-1'."),
         ("max_daily_trades", 0, "Daily trades limit must be a whole number from 1 to 100000; not '0'."),
@@ -228,7 +236,7 @@ def test_stop_loss_lies_between_0_and_100(value: Any) -> None:
         ("leverage", 2.5, "Leverage must be a whole number from 1 to 125; not '2.5'."),
         ("leverage", "2.5", "Leverage must be a whole number from 1 to 125; not '2.5'."),
         ("leverage", True, "Leverage must be a whole number from 1 to 125; not 'True'."),
-        ("leverage", "１", "Leverage must be a whole number from 1 to 125; not '１'."),
+        ("leverage", "\uff11", "Leverage must be a whole number from 1 to 125; not '\uff11'."),
         ("leverage", "-0", "Leverage must be a whole number from 1 to 125; not '-0'."),
         ("leverage", None, "Leverage must be a whole number from 1 to 125; not 'None'."),
         ("leverage", 2, "Spot has no leverage; leave it at 1."),

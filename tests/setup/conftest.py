@@ -31,6 +31,7 @@ def make_servers(tmp_path: Path) -> Iterator[Callable[..., Servers]]:
     yield make
     for servers in made:
         servers.stop()
+    for servers in made:
         servers.remove_files()
 
 

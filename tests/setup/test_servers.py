@@ -30,7 +30,8 @@ from pathlib import Path
 from tradebot.embedded import Servers
 servers = Servers(Path(sys.argv[1]), durable=False, environ={})
 urls = servers.start()
-print(json.dumps({"pids": [process.pid for process, _ in servers._running], "warden": servers.warden.pid, **urls}))
+pids = [process.pid for process, _ in servers._running]
+print(json.dumps({"pids": pids, "warden": servers.warden.pid, **urls}))
 sys.stdout.flush()
 sys.stdin.read()
 """
@@ -82,13 +83,17 @@ def test_nothing_private_is_readable_by_others(make_servers: MakeServers, tmp_pa
 
 
 @pytest.mark.parametrize("given", ["DATABASE_URL", "REDIS_URL"])
-def test_a_variable_of_the_environment_wins_over_its_server_only(make_servers: MakeServers, given: str) -> None:
+def test_a_variable_of_the_environment_wins_over_its_server_only(
+    make_servers: MakeServers, given: str
+) -> None:
     other = {"DATABASE_URL": "REDIS_URL", "REDIS_URL": "DATABASE_URL"}[given]
 
     assert list(make_servers(environ={given: "elsewhere"}).start()) == [other]
 
 
-def test_with_both_variables_set_nothing_is_started_or_written(make_servers: MakeServers, tmp_path: Path) -> None:
+def test_with_both_variables_set_nothing_is_started_or_written(
+    make_servers: MakeServers, tmp_path: Path
+) -> None:
     assert make_servers(environ={"DATABASE_URL": "elsewhere", "REDIS_URL": "elsewhere"}).start() == {}
     assert not (tmp_path / "data").exists()
 
@@ -149,7 +154,9 @@ def test_a_server_that_outlived_owner_and_warden_is_replaced(
     os.kill(valkey, 15)
 
 
-def test_a_pid_file_that_names_a_foreign_process_is_no_obstacle(make_servers: MakeServers, tmp_path: Path) -> None:
+def test_a_pid_file_that_names_a_foreign_process_is_no_obstacle(
+    make_servers: MakeServers, tmp_path: Path
+) -> None:
     servers = make_servers()
     servers.start()
     servers.stop()
@@ -176,7 +183,9 @@ def test_an_interrupted_first_start_is_made_anew(make_servers: MakeServers, tmp_
     assert ask(make_servers().start()["DATABASE_URL"], "SELECT 1") == (1,)
 
 
-def test_a_failing_start_names_its_log_and_leaves_nothing_running(make_servers: MakeServers, tmp_path: Path) -> None:
+def test_a_failing_start_names_its_log_and_leaves_nothing_running(
+    make_servers: MakeServers, tmp_path: Path
+) -> None:
     servers = make_servers()
     servers.start()
     servers.stop()

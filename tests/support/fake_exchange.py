@@ -1,9 +1,10 @@
-"""A loopback server that answers by script: what the exchange, or the network before it, may do to a request."""
+"""A loopback server that answers by script: what an exchange or a network may do to a request."""
 
 from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -98,9 +99,10 @@ def reset(connection: socket.socket, received: Received) -> bool:
 
 @dataclass
 class FakeExchange:
-    """The server. `on` sets the answers of a path, in order; the last one repeats. Unscripted paths answer 404."""
+    """The server. `on` sets the answers of a path, in order; the last one repeats. Other paths: 404."""
 
     clock_skew_ms: int = 0
+    tls: ssl.SSLContext | None = None
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
 
@@ -109,7 +111,7 @@ class FakeExchange:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def on(self, path: str, *scripts: Script) -> None:
@@ -149,7 +151,13 @@ class FakeExchange:
             threading.Thread(target=self._serve, args=(connection, number), daemon=True).start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        stream = connection.makefile("rb")
+        try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            stream = connection.makefile("rb")
+        except OSError:
+            connection.close()
+            return
         try:
             while (received := self._read(stream, number)) is not None:
                 with self._lock:
@@ -157,7 +165,7 @@ class FakeExchange:
                     script = self._next(received.path)
                 if not script(connection, received):
                     break
-        except OSError:
+        except (OSError, ValueError):  # ValueError: not a request
             pass
         finally:
             stream.close()
@@ -170,7 +178,7 @@ class FakeExchange:
         scripts = self._scripts.get(path)
         if scripts:
             return scripts.pop(0) if len(scripts) > 1 else scripts[0]
-        if path.endswith("/v3/time") or path.endswith("/v1/time"):
+        if path.endswith(("/v3/time", "/v1/time")):
             return reply(200, {"serverTime": round(time.time() * 1000) + self.clock_skew_ms})
         return error(404, -1, "not scripted")
 

@@ -41,7 +41,12 @@ def _symbol(base: str, quote: str = "USDT", status: str = "TRADING") -> dict[str
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
-            {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000"},
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": "5",
+                "applyMinToMarket": True,
+                "maxNotional": "9000000",
+            },
         ],
     }
 

@@ -86,7 +86,7 @@ def order_answer(market: str, path: str, outcome: Reply | Failure) -> Answer:
     duplicate = code == DUPLICATE_ID or (code == NEW_ORDER_REJECTED and message == DUPLICATE_TEXT)
     return Answer(
         kind,
-        body=body,
+        body={} if code is None else {"code": code, "msg": message},  # never an echo of our request
         code=code,
         http_status=outcome.status,
         message=message,

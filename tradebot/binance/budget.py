@@ -219,6 +219,8 @@ def _stored_limits(source: Source) -> Limits:
 def _limits_from(rows: Any, default: Limits) -> Limits:
     weight, orders = default.weight_per_minute, []
     for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, dict):
+            continue
         kind, interval = row.get("rateLimitType"), row.get("interval")
         number, limit = row.get("intervalNum"), row.get("limit")
         whole = isinstance(number, int) and isinstance(limit, int) and number > 0 and limit > 0

@@ -150,9 +150,7 @@ class Engine:
             working_ms=-1 if new.type in STOP_TYPES else now_ms,
         )
 
-    def _takes(
-        self, new: NewOrder | Order, price: Decimal, now_ms: int
-    ) -> list[tuple[Decimal, Decimal]]:
+    def _takes(self, new: NewOrder | Order, price: Decimal, now_ms: int) -> list[tuple[Decimal, Decimal]]:
         """(price, quantity) of what the order would take from the book now."""
         if new.type in ("LIMIT_MAKER",) or (isinstance(new, NewOrder) and new.type in STOP_TYPES):
             return []
@@ -177,9 +175,7 @@ class Engine:
             return []
         return takes
 
-    def _refuse_poor(
-        self, account: Account, new: NewOrder, takes: list[tuple[Decimal, Decimal]]
-    ) -> None:
+    def _refuse_poor(self, account: Account, new: NewOrder, takes: list[tuple[Decimal, Decimal]]) -> None:
         spec = new.spec
         if new.side == "SELL":
             quantity = new.quantity or sum((quantity for _, quantity in takes), ZERO)
@@ -197,13 +193,15 @@ class Engine:
         self, account: Account, order: Order, takes: list[tuple[Decimal, Decimal]], at_ms: int
     ) -> list[Fill]:
         spec = self.market.specs[order.symbol]
-        fills = [
+        self._count_filled(order, takes)
+        return [
             self.ledger.fill(account, spec, order, price, quantity, at_ms, is_maker=False)
             for price, quantity in takes
         ]
-        if fills:
-            self.counts.filled(account.id, order.time_ms)
-        return fills
+
+    def _count_filled(self, order: Order, takes: list[tuple[Decimal, Decimal]]) -> None:
+        if takes and not order.executed:
+            self.counts.filled(order.account_id, order.time_ms)
 
     def _after_taking(self, account: Account, order: Order, at_ms: int) -> None:
         """End what cannot rest, keep back for the rest, save."""
@@ -237,9 +235,7 @@ class Engine:
             if error.message.startswith("Order would"):
                 raise rejected(WRONG_PRICES) from error
             raise
-        check_counts(
-            spec, self.books.open_orders(account, spec.symbol), [above.type, below.type]
-        )
+        check_counts(spec, self.books.open_orders(account, spec.symbol), [above.type, below.type])
         if not _is_above(above, max(prices)) or _is_above(below, min(prices)):
             raise rejected(WRONG_PRICES)
         if above.client_id == below.client_id or any(
@@ -320,10 +316,8 @@ class Engine:
         account, spec = self.books.by_id[order.account_id], self.market.specs[order.symbol]
         self._expire_sibling(account, order, touch.at_ms)
         if not order.waits_for_stop:
-            self.ledger.fill(
-                account, spec, order, order.price, order.remaining, touch.at_ms, is_maker=True
-            )
-            self.counts.filled(account.id, order.time_ms)
+            self._count_filled(order, [(order.price, order.remaining)])
+            self.ledger.fill(account, spec, order, order.price, order.remaining, touch.at_ms, is_maker=True)
             self._settle(account, order, touch.at_ms)
             return
         order.working_ms = touch.at_ms
@@ -345,9 +339,7 @@ class Engine:
             order.locked, sibling.locked = order.locked + sibling.locked, ZERO
             sibling.status = "EXPIRED"
             self._settle(account, sibling, at_ms)
-            self.ledger.release(
-                account, self.market.specs[order.symbol], order, self.ledger.needed(order)
-            )
+            self.ledger.release(account, self.market.specs[order.symbol], order, self.ledger.needed(order))
 
 
 def _is_above(leg: NewOrder, price: Decimal) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 UNKNOWN_STATUS_TEXT = (
-    "Timeout waiting for response from backend server. "
-    "Send status unknown; execution status unknown."
+    "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
 )
 
 

@@ -103,9 +103,7 @@ def klines(
     return _part(found, slice(0, limit) if start_ms is not None else slice(-limit, None))
 
 
-def _between(
-    market: Market, symbol: str, interval: Interval, now_ms: int, low: int, high: int
-) -> Bars:
+def _between(market: Market, symbol: str, interval: Interval, now_ms: int, low: int, high: int) -> Bars:
     """The candles of the interval whose open time lies in [low, high]."""
     start = int(interval.start_of(np.array([low], dtype=np.int64))[0])
     if start < low:

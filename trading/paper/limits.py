@@ -93,9 +93,7 @@ class OrderCounts:
 
     def counts(self, account_id: int, now_ms: int) -> tuple[int, int]:
         """(in these ten seconds, today)."""
-        short, long = (
-            max(0, self._counts.get(key, 0)) for key in self._windows(account_id, now_ms)
-        )
+        short, long = (max(0, self._counts.get(key, 0)) for key in self._windows(account_id, now_ms))
         return short, long
 
     def check(self, account_id: int, adds: int, now_ms: int) -> None:

@@ -84,9 +84,7 @@ class Market(Protocol):
     def prices(self, at_ms: int) -> dict[str, float]:
         """The last traded prices of all symbols that had a trade."""
 
-    def first_touch(
-        self, symbol: str, from_ms: int, until_ms: int, down: float, up: float
-    ) -> Touch | None:
+    def first_touch(self, symbol: str, from_ms: int, until_ms: int, down: float, up: float) -> Touch | None:
         """The first moment in [from, until] with price <= down or price >= up, None if there is none."""
 
 
@@ -175,13 +173,10 @@ class SyntheticMarket:
             return {}
         knots = self._minute(at_ms // MINUTE_MS)
         return {
-            symbol: self._between(knots[row], at_ms, self._scale[row])
-            for symbol, row in self._rows.items()
+            symbol: self._between(knots[row], at_ms, self._scale[row]) for symbol, row in self._rows.items()
         }
 
-    def first_touch(
-        self, symbol: str, from_ms: int, until_ms: int, down: float, up: float
-    ) -> Touch | None:
+    def first_touch(self, symbol: str, from_ms: int, until_ms: int, down: float, up: float) -> Touch | None:
         """See Market."""
         return search_touch(self, symbol, from_ms, until_ms, down, up)
 
@@ -211,9 +206,7 @@ class SyntheticMarket:
         chance = (_hash(self._seeds[row], _VOLUME_LEVEL, minutes) >> np.uint64(11)) / 2.0**53
         turnover = spec.turnover * (0.15 + 1.5 * chance**3) * (1.0 + move)
         volume = np.maximum(np.rint(turnover / opens / float(spec.lot)), 1.0) * float(spec.lot)
-        return Bars(
-            minutes * MINUTE_MS, opens, knots.max(axis=1), knots.min(axis=1), closes, volume
-        )
+        return Bars(minutes * MINUTE_MS, opens, knots.max(axis=1), knots.min(axis=1), closes, volume)
 
     def _knots(self, rows: slice, minutes: IntArray) -> FloatArray:
         """Prices at the 17 knots of each minute, shape (symbols, minutes, 17)."""
@@ -225,9 +218,7 @@ class SyntheticMarket:
         for level in range(INNER_LEVELS):
             parts = 2**level
             index = minutes[:, None] * parts + np.arange(parts, dtype=np.int64)
-            heights = _noise(seeds[:, :, None], -level, index[None, :, :]) * (
-                math.sqrt(1.0 / parts) / 2.0
-            )
+            heights = _noise(seeds[:, :, None], -level, index[None, :, :]) * (math.sqrt(1.0 / parts) / 2.0)
             tent = 1.0 - np.abs(2.0 * ((share[:-1] * parts) % 1.0) - 1.0)
             ends[:, :, :-1] += np.repeat(heights, KNOTS // parts, axis=2) * tent
         scale = self._scale[rows, None, None]

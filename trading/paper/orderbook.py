@@ -40,9 +40,7 @@ class OrderBook:
     their worth at the same ratio to a typical order).
     """
 
-    def __init__(
-        self, spread_bps: Decimal = Decimal(1), level_quote: Decimal = Decimal(2000)
-    ) -> None:
+    def __init__(self, spread_bps: Decimal = Decimal(1), level_quote: Decimal = Decimal(2000)) -> None:
         self.half_spread = spread_bps / 20_000
         self.level_quote = level_quote
         self.by_symbol: dict[str, Decimal] = {}  # level_quote set for single symbols

@@ -175,9 +175,9 @@ def cancel_report(order: Order, cancel_id: str) -> dict[str, Any]:
     """What DELETE answers: clientOrderId is the cancel's own id, origClientOrderId the order's."""
     body = order_result(order)
     del body["workingTime"]
-    return {"symbol": order.symbol, "origClientOrderId": order.client_id} | body | {
-        "clientOrderId": cancel_id
-    }
+    return (
+        {"symbol": order.symbol, "origClientOrderId": order.client_id} | body | {"clientOrderId": cancel_id}
+    )
 
 
 def trade(fill: Fill) -> dict[str, Any]:

@@ -93,9 +93,7 @@ class OverlayMarket:
                 found[symbol] = price
         return found
 
-    def first_touch(
-        self, symbol: str, from_ms: int, until_ms: int, down: float, up: float
-    ) -> Touch | None:
+    def first_touch(self, symbol: str, from_ms: int, until_ms: int, down: float, up: float) -> Touch | None:
         """See Market: the times with a set price and those without one are looked at one after the other."""
         at = from_ms
         for one in sorted(self._overrides.get(symbol, []), key=lambda one: one.start_ms):

@@ -23,7 +23,7 @@ class CandlesRefused(ValueError):
     """Raised when a folder or file of candles cannot be replayed; the text names the file and the line."""
 
 
-def load_folder(folder: Path, *, shift_days: int = 0) -> ReplayMarket:
+def load_folder(folder: Path) -> ReplayMarket:
     """Read every SYMBOL-INTERVAL.csv[.gz] in `folder`; of several intervals of a symbol the finest counts.
 
     Raises CandlesRefused when there is none, or one has a wrong name, header or row.
@@ -40,7 +40,7 @@ def load_folder(folder: Path, *, shift_days: int = 0) -> ReplayMarket:
     if not found:
         raise CandlesRefused(f"{folder} has no files named like BTCUSDT-1m.csv.gz")
     series = {symbol: _read(path, base_ms) for symbol, (base_ms, path) in found.items()}
-    return ReplayMarket(series, shift_days=shift_days)
+    return ReplayMarket(series)
 
 
 def _parse_name(path: Path) -> tuple[str, int]:
@@ -108,6 +108,7 @@ class ReplayMarket:
     """
 
     def __init__(self, series: dict[str, Series], *, shift_days: int = 0) -> None:
+        self._series = series
         self.shift_days = shift_days
         shift = shift_days * DAY_MS
         self._base = {symbol: one.base_ms for symbol, one in series.items()}
@@ -116,6 +117,10 @@ class ReplayMarket:
         names = PRICES[::2]
         specs.sort(key=lambda spec: names.index(spec.base) if spec.base in names else len(names))
         self.specs = {spec.symbol: spec for spec in specs}
+
+    def shifted(self, days: int) -> ReplayMarket:
+        """The same recordings, `days` later than recorded."""
+        return ReplayMarket(self._series, shift_days=days)
 
     @property
     def last_ms(self) -> int:
@@ -173,7 +178,7 @@ class ReplayMarket:
             return float(bars.close[place])
         path = self.points(symbol, open_ms)
         assert path is not None  # the candle is there
-        scale = 10**self.specs[symbol].price_decimals
+        scale = 10 ** self.specs[symbol].price_decimals
         return round(float(np.interp(at_ms, *path)) * scale) / scale
 
     def prices(self, at_ms: int) -> dict[str, float]:
@@ -181,9 +186,7 @@ class ReplayMarket:
         found = {symbol: self.price(symbol, at_ms) for symbol in self.specs}
         return {symbol: price for symbol, price in found.items() if price is not None}
 
-    def first_touch(
-        self, symbol: str, from_ms: int, until_ms: int, down: float, up: float
-    ) -> Touch | None:
+    def first_touch(self, symbol: str, from_ms: int, until_ms: int, down: float, up: float) -> Touch | None:
         """See Market. A price that stands in a hole or behind the end counts at `from`."""
         price = self.price(symbol, from_ms)
         if price is not None and (price <= down or price >= up):
@@ -192,9 +195,7 @@ class ReplayMarket:
 
 
 def _shifted(bars: Bars, shift_ms: int) -> Bars:
-    return Bars(
-        bars.open_ms + shift_ms, bars.open, bars.high, bars.low, bars.close, bars.volume
-    )
+    return Bars(bars.open_ms + shift_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
 
 
 def days_until_future(market: ReplayMarket, now_ms: int) -> int:

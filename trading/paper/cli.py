@@ -1,0 +1,150 @@
+"""Options of the command line, shared by `python -m trading.paper` and the Django command, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from trading.paper.books import BooksRefused
+from trading.paper.exchange import Options, build
+from trading.paper.replay import CandlesRefused
+from trading.paper.server import make_app
+from trading.paper.symbols import DEFAULT_COUNT, PRICES
+
+Say = Callable[[str], Any]
+MOST_SYMBOLS = len(PRICES) // 2
+
+
+class CannotStart(Exception):  # noqa: N818 - a sentence for people, not a failure of ours
+    """Raised when the exchange cannot start with these options; the text says why."""
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """An argparse type: a whole number within [low, high]."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return parse
+
+
+def amount(low: Decimal, high: Decimal) -> Callable[[str], Decimal]:
+    """An argparse type: a number within [low, high]."""
+
+    def parse(text: str) -> Decimal:
+        try:
+            value = Decimal(text)
+        except InvalidOperation as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+        if not value.is_finite() or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return value
+
+    return parse
+
+
+def shift(text: str) -> int | None:
+    """An argparse type: `auto` (None) or a whole number of days."""
+    return None if text == "auto" else whole(-100_000, 100_000)(text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the exchange's options to a parser."""
+    default = Options()
+    parser.add_argument("--host", default=default.host, help="address to listen on")
+    parser.add_argument("--port", type=whole(0, 65_535), default=0, help="0 takes a free one")
+    parser.add_argument("--data", type=Path, help="file of the books; without it they are in memory")
+    parser.add_argument("--seed", type=whole(0, 2**63), default=1, help="of the synthetic market")
+    parser.add_argument("--candles", type=Path, help="folder with SYMBOL-INTERVAL.csv[.gz] to replay")
+    parser.add_argument("--clock", choices=("wall", "stepped"), default="wall")
+    parser.add_argument(
+        "--shift-days",
+        type=shift,
+        default="unset",
+        help="days by which files are moved; auto: until they end in the future "
+        "(the default, but 0 with a stepped clock)",
+    )
+    parser.add_argument("--symbols", type=whole(1, MOST_SYMBOLS), default=DEFAULT_COUNT)
+    parser.add_argument("--weight-limit", type=whole(1, 10**9), default=default.weight_limit)
+    parser.add_argument(
+        "--order-limit",
+        type=whole(1, 10**9),
+        default=default.orders_per_ten_seconds,
+        help="unfilled orders per account and 10 s",
+    )
+    parser.add_argument("--fee", type=amount(Decimal(0), Decimal("0.1")), default=default.fee)
+    parser.add_argument("--balance", type=amount(Decimal(0), Decimal(10**12)), default=default.balance)
+    parser.add_argument("--spread-bps", type=amount(Decimal(0), Decimal(1000)), default=default.spread_bps)
+    parser.add_argument(
+        "--level-quote",
+        type=amount(Decimal(1), Decimal(10**12)),
+        default=default.level_quote,
+        help="quote units on the best level of the book",
+    )
+
+
+def options_from(values: dict[str, Any]) -> Options:
+    """Options from parsed arguments."""
+    days = values["shift_days"]
+    if days == "unset":
+        days = 0 if values["clock"] == "stepped" else None
+    return Options(
+        host=values["host"],
+        port=values["port"],
+        data=values["data"],
+        seed=values["seed"],
+        candles=values["candles"],
+        clock=values["clock"],
+        shift_days=days,
+        symbols=values["symbols"],
+        weight_limit=values["weight_limit"],
+        orders_per_ten_seconds=values["order_limit"],
+        fee=values["fee"],
+        balance=values["balance"],
+        spread_bps=values["spread_bps"],
+        level_quote=values["level_quote"],
+    )
+
+
+def run(options: Options, say: Say) -> None:
+    """Serve until SIGINT or SIGTERM; `say` gets one JSON line with the url when ready. Raises CannotStart."""
+    try:
+        exchange = build(options)
+    except (BooksRefused, CandlesRefused) as error:
+        raise CannotStart(str(error)) from error
+    try:
+        asyncio.run(_serve(make_app(exchange), options, say))
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error}") from error
+
+
+async def _serve(app: web.Application, options: Options, say: Say) -> None:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port, backlog=1024)
+        await site.start()
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stopped.set)
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        say(json.dumps({"url": f"http://{shown}:{port}"}))
+        await stopped.wait()
+    finally:
+        await runner.cleanup()

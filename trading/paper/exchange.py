@@ -1,0 +1,143 @@
+"""Everything one paper exchange is made of, put together once and passed to the handlers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from trading.paper.books import Account, Books
+from trading.paper.clock import Clock
+from trading.paper.engine import Engine
+from trading.paper.errors import key_malformed, key_refused
+from trading.paper.faults import FaultSwitch
+from trading.paper.ledger import Ledger
+from trading.paper.limits import OrderCounts, WeightLimit
+from trading.paper.market import SyntheticMarket
+from trading.paper.orderbook import OrderBook
+from trading.paper.overlay import OverlayMarket
+from trading.paper.params import KEY_RANGE
+from trading.paper.replay import ReplayMarket, days_until_future, load_folder
+from trading.paper.symbols import DEFAULT_COUNT, default_symbols
+
+OPEN_PREFIX = "paper"  # keys that begin so open their account by themselves
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a paper exchange is started; the command line's options with the same names."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    data: Path | None = None
+    seed: int = 1
+    candles: Path | None = None
+    clock: str = "wall"
+    shift_days: int | None = None  # None: whole days until the files end in the future, 0 when stepped
+    symbols: int = DEFAULT_COUNT
+    weight_limit: int = 6000
+    orders_per_ten_seconds: int = 100
+    fee: Decimal = Decimal("0.001")
+    balance: Decimal = Decimal(10_000)
+    spread_bps: Decimal = Decimal(1)
+    level_quote: Decimal = Decimal(2000)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The running exchange."""
+
+    options: Options
+    clock: Clock
+    market: OverlayMarket
+    books: Books
+    engine: Engine
+    counts: OrderCounts
+    weights: dict[str, WeightLimit]
+    faults: FaultSwitch = field(default_factory=FaultSwitch)
+
+    def account_of(self, api_key: str | None) -> Account:
+        """The account of a key; one whose key begins with "paper" is opened at its first request.
+
+        Raises -2014 for no key or a malformed one, -2015 for an unknown or revoked one.
+        """
+        if not api_key or not KEY_RANGE.fullmatch(api_key):
+            raise key_malformed()
+        account = self.books.accounts.get(api_key)
+        if account is None and api_key.startswith(OPEN_PREFIX):
+            return self.open_account(api_key, secret_by_rule(api_key), {"USDT": self.options.balance})
+        if account is None or account.revoked:
+            raise key_refused()
+        return account
+
+    def open_account(self, api_key: str, secret: str, balances: dict[str, Decimal]) -> Account:
+        """Open an account with this money."""
+        with self.books.transaction():
+            account = self.books.open_account(api_key, secret, self.clock.now_ms())
+            self.set_balances(account, balances)
+        return account
+
+    def set_balances(self, account: Account, balances: dict[str, Decimal]) -> None:
+        """Set the free amounts of these assets; call it inside a transaction."""
+        for asset, free in balances.items():
+            account.balance(asset).free = free
+            self.books.save_balance(account, asset)
+
+    def assets(self) -> list[str]:
+        """Every asset that is listed, each once, in the order of listing."""
+        specs = self.market.specs.values()
+        return list(dict.fromkeys(asset for spec in specs for asset in (spec.base, spec.quote)))
+
+    def close(self) -> None:
+        """Close the books."""
+        self.books.close()
+
+
+def secret_by_rule(api_key: str) -> str:
+    """The secret of a key that opens its account by itself: hex SHA-256 of the key's ASCII bytes."""
+    return hashlib.sha256(api_key.encode("ascii")).hexdigest()
+
+
+def build(options: Options) -> Exchange:
+    """An exchange from options. Raises BooksRefused and CandlesRefused with a sentence for people."""
+    books = Books(options.data)
+    clock = Clock()
+    below = _market(options, books, clock.now_ms())
+    if options.clock == "stepped":
+        kept = books.meta("stepped_ms")
+        first = below.start_ms if isinstance(below, ReplayMarket) else _whole_minute(clock.now_ms())
+        clock = Clock(stepped_ms=first if kept is None else int(kept))
+    market = OverlayMarket(below)
+    counts = OrderCounts(per_ten_seconds=options.orders_per_ten_seconds)
+    ledger = Ledger(books, options.fee, lambda symbol, at_ms: engine.last_price(symbol, at_ms))
+    book = OrderBook(options.spread_bps, options.level_quote)
+    engine = Engine(market, books, ledger, book, counts)
+    weights = {"spot": WeightLimit(options.weight_limit), "futures": WeightLimit(2400)}
+    return Exchange(options, clock, market, books, engine, counts, weights)
+
+
+def _whole_minute(now_ms: int) -> int:
+    return now_ms - now_ms % _MINUTE_MS
+
+
+def _market(options: Options, books: Books, now_ms: int) -> SyntheticMarket | ReplayMarket:
+    if options.candles is None:
+        return SyntheticMarket(default_symbols(options.symbols), options.seed)
+    market = load_folder(options.candles)
+    days = options.shift_days
+    if days is None and options.clock == "stepped":
+        days = 0
+    if days is None:  # keep the shift of the last start as long as it still ends in the future
+        kept = int(books.meta("shift_days") or 0)
+        days = kept if days_until_future(market, now_ms) <= kept else days_until_future(market, now_ms)
+    with books.transaction():
+        books.set_meta("shift_days", str(days))
+    return market.shifted(days)
+
+
+def is_asset(name: str) -> bool:
+    """Whether this can be the name of an asset."""
+    return bool(re.fullmatch(r"[\w]{1,20}", name))

@@ -1,0 +1,48 @@
+"""What a route is: path, weight, security, and the call that its handler gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trading.paper.books import Account
+from trading.paper.exchange import Exchange
+from trading.paper.params import Params
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as a handler sees it. `now_ms` is the server time at which it is carried out."""
+
+    exchange: Exchange
+    params: Params
+    now_ms: int
+    signer: Account | None = None
+
+    @property
+    def account(self) -> Account:
+        """Whose signed request this is."""
+        assert self.signer is not None  # only signed routes ask
+        return self.signer
+
+
+Handler = Callable[[Call], Any | Awaitable[Any]]
+Weight = int | Callable[[Params], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed."""
+
+    method: str
+    path: str
+    handler: Handler
+    weight: Weight
+    market: str = "spot"
+    signed: bool = False
+    engine: bool = False
+
+    def weight_of(self, params: Params) -> int:
+        """The request weight of a request with these parameters."""
+        return self.weight(params) if callable(self.weight) else self.weight
