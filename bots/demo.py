@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -87,13 +88,13 @@ def trading_processes(session: DemoSession) -> list[ProcessSpec]:
 
     web = [
         *[python, "-m", "gunicorn", "tradebot.wsgi", "--bind", f"127.0.0.1:{session.web_port}"],
-        *["--workers", "1", "--threads", "4", "--graceful-timeout", "5"],
+        *["--workers", "1", "--threads", "4", "--graceful-timeout", "5", "--no-control-socket"],
     ]
     return [
         ProcessSpec("feed", [*manage, "feed"]),
         workers("worker-screen", 1, 2, "screen"),
         workers("worker-trading", 2, 4, "exits", "entries"),
-        ProcessSpec("scheduler", [python, "-m", "periodiq", "tradebot.scheduler"]),
+        ProcessSpec("scheduler", [str(Path(python).parent / "periodiq"), "tradebot.scheduler"]),
         ProcessSpec("web", web),
         workers("worker-background", 1, 2, "background"),
     ]

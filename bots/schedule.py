@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from bots.models import BotConfig, BotInbox
-from bots.snapshot import source_of
 from marketdata.intervals import INTERVALS, last_close
 from marketdata.series import Series
+from tradebot.binance.sources import source_for
 from trading import signals
 from trading.models import Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -67,16 +67,14 @@ def series_in_use() -> list[Series]:
     """The candle series that active bots, and bots in position, read; for the feed."""
     rows = (
         BotConfig.objects.filter(Q(is_active=True, deleted_at__isnull=True) | Q(state__in_position=True))
-        .select_related("account")
-        .only("market", "symbol", "interval", "strategy", "strategy_params", "account__environment")
-        .distinct("market", "symbol", "interval", "strategy", "strategy_params", "account__environment")
+        .order_by()
+        .values_list("account__environment", "market", "symbol", "interval", "strategy", "strategy_params")
+        .distinct()
     )
     found: list[Series] = []
-    for config in rows:
-        key = signals.key_for(
-            source_of(config), config.symbol, config.interval, config.strategy, config.strategy_params
-        )
-        found += key.series()
+    for environment, market, symbol, interval, strategy, params in rows:
+        source = source_for(environment, market)
+        found += signals.key_for(source, symbol, interval, strategy, params).series()
     return found
 
 

@@ -18,6 +18,7 @@ from trading.strategies import STRATEGIES
 
 HUNDRED = Decimal(100)
 LARGEST_CAPITAL = Decimal(10) ** 12
+NO_SYMBOL = "Symbol must be one of the exchange, written like BTCUSDT."
 FUTURES_LATER = "Futures bots come with a later version; choose the spot market."
 
 
@@ -112,21 +113,19 @@ def validate_bot(
     cleaned = _fields(given, faults)
     _name_once(user, cleaned, bot, faults)
     _rules(cleaned, faults)
-    if account is not None and "account" not in faults and cleaned["market"] == "spot":
-        _symbol(account, given.get("symbol"), cleaned, bot, faults)
+    if account is not None and not faults.keys() & {"account", "symbol"} and cleaned["market"] == "spot":
+        _symbol(account, given["symbol"], cleaned, bot, faults)
     if faults:
         raise InvalidInput(" ".join(faults.values()), next(iter(faults)), faults)
     return cleaned
 
 
-def check_symbol(environment: str, market: str, symbol: object) -> str:
+def check_symbol(environment: str, market: str, symbol: str) -> str:
     """The symbol, if it trades on that environment's exchange as far as the symbol cache knows.
 
     Raises InvalidInput (field "symbol") for one that is unknown, halted or not quoted in USDT, and when the
     list of symbols is not loaded yet.
     """
-    if not isinstance(symbol, str) or not symbol:
-        raise InvalidInput("Symbol must be one of the exchange, written like BTCUSDT.", "symbol")
     try:
         rules = symbols.cached(source_for(environment, market)).by_symbol.get(symbol)
     except StaleData:
@@ -152,6 +151,8 @@ def check_symbol(environment: str, market: str, symbol: object) -> str:
 def _fields(given: Mapping[str, Any], faults: dict[str, str]) -> dict[str, Any]:
     """Each field by itself; one at fault is None in the result."""
     cleaned: dict[str, Any] = {"symbol": None}
+    if not isinstance(given.get("symbol"), str) or not given["symbol"]:
+        faults["symbol"] = NO_SYMBOL
     cleaned["name"] = _try("name", clean_name, given.get("name", ""), faults)
     for name, choices in CHOICES.items():
         cleaned[name] = given[name] if given[name] in choices else None
@@ -222,7 +223,7 @@ def _rules(cleaned: dict[str, Any], faults: dict[str, str]) -> None:
 
 def _symbol(
     account: ExchangeAccount,
-    symbol: object,
+    symbol: str,
     cleaned: dict[str, Any],
     bot: BotConfig | None,
     faults: dict[str, str],

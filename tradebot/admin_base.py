@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import display_for_value
 from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-EMPTY = "–"
+EMPTY = "-"
 
 
 def plain(value: Decimal | None) -> str:
@@ -55,11 +53,6 @@ def short_html(text: str, length: int = 80) -> str:
     if not text:
         return EMPTY
     return format_html('<span class="reason" title="{}">{}</span>', text, Truncator(text).chars(length))
-
-
-def moment_text(moment: datetime | None) -> str:
-    """A time as the admin shows times, in UTC to the second; a dash for None."""
-    return display_for_value(moment.astimezone(UTC), EMPTY) if moment else EMPTY
 
 
 class OwnedAdmin(admin.ModelAdmin):
@@ -112,16 +105,20 @@ class JournalAdmin(OwnedAdmin):
 
     actions = None
 
+    def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
+        super().__init__(model, admin_site)
+        self._columns = [
+            number_column(field.name) if isinstance(field, models.DecimalField) else field.name
+            for field in model._meta.fields
+        ]
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Every column; numbers without the zeros at their end."""
-        return [
-            number_column(field.name) if isinstance(field, models.DecimalField) else field.name
-            for field in self.model._meta.fields
-        ]
+        return self._columns
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """All of them."""
-        return self.get_fields(request, obj)
+        return self._columns
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""

@@ -46,11 +46,9 @@ def account_create(
     A paper account needs no key: it gets one that the paper exchange accepts ("paper" and random characters;
     its secret is the hex SHA-256 of the key). Raises InvalidInput with the field; nothing is stored then.
     """
-    if environment not in ExchangeAccount.Environment.values:
-        raise InvalidInput(
-            f"Environment must be one of paper, testnet, live; not {shown(environment)}.", "environment"
-        )
-    cleaned = _free_name(user, name, None)
+    cleaned = account_check(
+        user=user, name=name, environment=environment, api_key=api_key, api_secret=api_secret
+    )
     key, secret = _checked_key(environment, api_key, api_secret)
     with transaction.atomic():
         try:
@@ -62,6 +60,31 @@ def account_create(
             raise _name_taken(cleaned) from None
         _store(account, key, secret)
     return account
+
+
+def account_check(
+    *,
+    user: Any,
+    name: str,
+    environment: str,
+    api_key: str = "",
+    api_secret: str = "",
+    account: ExchangeAccount | None = None,
+) -> str:
+    """The cleaned name, if `user` can have such an account; `account` is the one being changed.
+
+    An account that is changed keeps its key where both key and secret are empty. Stores nothing. Raises
+    InvalidInput that names the field.
+    """
+    if environment not in ExchangeAccount.Environment.values:
+        raise InvalidInput(
+            f"Environment must be one of paper, testnet, live; not {shown(environment)}.", "environment"
+        )
+    cleaned = _free_name(user, name, account)
+    if account is None or api_key or api_secret:
+        key, _ = _checked_key(environment, api_key, api_secret)
+        _refuse_taken(key_hashes(key), account.pk if account else 0)
+    return cleaned
 
 
 def account_change(*, account: ExchangeAccount, name: str, is_exclusive: bool) -> ExchangeAccount:
@@ -187,9 +210,7 @@ def _name_taken(name: str) -> InvalidInput:
 
 def _store(account: ExchangeAccount, key: str, secret: str) -> ExchangeSecret:
     hashes = key_hashes(key)
-    taken = InvalidInput("This API key belongs to another account already; use a key once only.", "api_key")
-    if ExchangeSecret.objects.filter(key_hash__in=hashes).exclude(account_id=account.pk).exists():
-        raise taken
+    _refuse_taken(hashes, account.pk)
     try:
         with transaction.atomic():
             # update_or_create would read the old row, which may not be readable any more
@@ -202,8 +223,17 @@ def _store(account: ExchangeAccount, key: str, secret: str) -> ExchangeSecret:
             row = ExchangeSecret(pk=row_id, account=account, **values)
             row.save()
     except IntegrityError:
-        raise taken from None
+        raise _key_taken() from None
     return row
+
+
+def _refuse_taken(hashes: list[str], account_id: int) -> None:
+    if ExchangeSecret.objects.filter(key_hash__in=hashes).exclude(account_id=account_id).exists():
+        raise _key_taken()
+
+
+def _key_taken() -> InvalidInput:
+    return InvalidInput("This API key belongs to another account already; use a key once only.", "api_key")
 
 
 def _bind(account: ExchangeAccount, field: str, value: str) -> str:

@@ -46,6 +46,16 @@ def test_a_candle_is_closed_only_when_its_close_time_is_before_the_exchange_time
     assert check_rows(rows, "1m", END - 1).rejections == ()
 
 
+def test_a_row_that_claims_a_later_close_is_open_until_then():
+    claims_later = row(END - MINUTE, T=END)
+    assert times(check_rows([claims_later], "1m", END).candles) == []
+    assert times(check_rows([claims_later], "1m", END + 1).candles) == [END - MINUTE]
+
+
+def test_a_broken_candle_that_is_still_open_is_not_worth_a_word():
+    assert check_rows([row(END, c="NaN")], "1m", END + 1).rejections == ()
+
+
 def test_a_row_that_claims_an_early_close_is_still_open():
     assert times(check_rows([row(END, T=END + 10)], "1m", END + 20).candles) == []
 

@@ -1,8 +1,8 @@
 """The paper exchange's own books in one SQLite file: accounts, balances, orders, fills.
 
-Open orders and balances are held in memory too and written through; what is closed is read from the file. Every
-change of one request is one transaction that is committed before the request is answered, so that a killed
-process has lost nothing that it had told anybody.
+Open orders and balances are held in memory too and written through; what is closed is read from the file.
+Every change of one request is one transaction that is committed before the request is answered, so that a
+killed process has lost nothing that it had told anybody.
 """
 
 from __future__ import annotations
@@ -101,14 +101,16 @@ def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _order(row: tuple[Any, ...]) -> Order:
-    values = dict(zip(ORDER_FIELDS, row, strict=True))
-    return Order(**{k: Decimal(v) if k in _ORDER_DECIMALS else v for k, v in values.items()})
+    values: dict[str, Any] = dict(zip(ORDER_FIELDS, row, strict=True))
+    values.update({name: Decimal(values[name]) for name in _ORDER_DECIMALS})
+    return Order(**values)
 
 
 def _fill(row: tuple[Any, ...]) -> Fill:
-    values = dict(zip(FILL_FIELDS, row, strict=True))
+    values: dict[str, Any] = dict(zip(FILL_FIELDS, row, strict=True))
     values["is_buyer"], values["is_maker"] = bool(values["is_buyer"]), bool(values["is_maker"])
-    return Fill(**{k: Decimal(v) if k in _FILL_DECIMALS else v for k, v in values.items()})
+    values.update({name: Decimal(values[name]) for name in _FILL_DECIMALS})
+    return Fill(**values)
 
 
 class Books:
@@ -137,7 +139,8 @@ class Books:
         for row in self._db.execute(
             "SELECT id, api_key, secret, created_ms, fees_in_bnb, revoked FROM accounts"
         ):
-            self._remember(Account(*row[:4], bool(row[4]), bool(row[5])))
+            account_id, key, secret, created_ms, fees_in_bnb, revoked = row
+            self._remember(Account(account_id, key, secret, created_ms, bool(fees_in_bnb), bool(revoked)))
         for account_id, asset, free, locked in self._db.execute("SELECT * FROM balances"):
             self.by_id[account_id].balances[asset] = Balance(Decimal(free), Decimal(locked))
         for row in self._db.execute(
@@ -293,7 +296,9 @@ class Books:
             "SELECT order_id FROM orders WHERE symbol = ? AND list_id = ? ORDER BY order_id",
             (row[2], row[0]),
         )
-        return OrderList(*row, order_ids=[order_id for (order_id,) in ids])
+        list_id, account_id, symbol, client_id, time_ms, status = row
+        order_ids = [order_id for (order_id,) in ids]
+        return OrderList(list_id, account_id, symbol, client_id, time_ms, status, order_ids)
 
     # -- the exchange's own state
 

@@ -1,4 +1,4 @@
-"""Options of the command line, shared by `python -m trading.paper` and the Django command, and the run itself."""
+"""The command line, shared by `python -m trading.paper` and the Django command, and the run itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from trading.paper.server import make_app
 from trading.paper.symbols import DEFAULT_COUNT, PRICES
 
 Say = Callable[[str], Any]
-MOST_SYMBOLS = len(PRICES) // 2
+MOST_SYMBOLS = len(PRICES)
 
 
-class CannotStart(Exception):  # noqa: N818 - a sentence for people, not a failure of ours
+class CannotStart(Exception):
     """Raised when the exchange cannot start with these options; the text says why."""
 
 
@@ -57,9 +57,9 @@ def amount(low: Decimal, high: Decimal) -> Callable[[str], Decimal]:
     return parse
 
 
-def shift(text: str) -> int | None:
-    """An argparse type: `auto` (None) or a whole number of days."""
-    return None if text == "auto" else whole(-100_000, 100_000)(text)
+def shift(text: str) -> int | str:
+    """An argparse type: `auto` or a whole number of days."""
+    return text if text == "auto" else whole(-100_000, 100_000)(text)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shift-days",
         type=shift,
-        default="unset",
         help="days by which files are moved; auto: until they end in the future "
         "(the default, but 0 with a stepped clock)",
     )
@@ -100,8 +99,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def options_from(values: dict[str, Any]) -> Options:
     """Options from parsed arguments."""
     days = values["shift_days"]
-    if days == "unset":
-        days = 0 if values["clock"] == "stepped" else None
+    if days is None:
+        days = 0 if values["clock"] == "stepped" else "auto"
     return Options(
         host=values["host"],
         port=values["port"],
@@ -109,7 +108,7 @@ def options_from(values: dict[str, Any]) -> Options:
         seed=values["seed"],
         candles=values["candles"],
         clock=values["clock"],
-        shift_days=days,
+        shift_days=None if days == "auto" else days,
         symbols=values["symbols"],
         weight_limit=values["weight_limit"],
         orders_per_ten_seconds=values["order_limit"],

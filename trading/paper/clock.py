@@ -28,7 +28,7 @@ class Clock:
         return time.time_ns() // 1_000_000 + self.offset_ms
 
     def set_now(self, now_ms: int) -> None:
-        """Make it `now_ms`. A stepped clock only goes forward; a wall clock changes its offset and goes on."""
+        """Make it `now_ms`. A stepped clock only goes forward; a wall clock goes on from there."""
         if self._stepped_ms is None:
             self.offset_ms += now_ms - self.now_ms()
         elif now_ms < self._stepped_ms:

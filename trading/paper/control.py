@@ -178,7 +178,7 @@ def _known(exchange: Exchange, symbol: Any) -> str:
 
 
 async def post_price(exchange: Exchange, request: web.Request) -> Any:
-    """POST /paper/price {"symbol", "price"}: the price jumps there and stays; price null follows the market."""
+    """POST /paper/price {"symbol", "price"}: it jumps there and stays; null follows the market."""
     body, now_ms = await _body(request), exchange.clock.now_ms()
     symbol = _known(exchange, body.get("symbol"))
     exchange.engine.advance(symbol, now_ms)

@@ -1,8 +1,8 @@
 """The matching engine: places, cancels and matches orders against the market's price path.
 
-Resting orders are matched lazily: whoever asks about a symbol first makes the engine look at the path since the
-last look. A look finds the earliest touch, books it at its own time and goes on from there, so that the result
-does not depend on how often somebody looks.
+Resting orders are matched lazily: whoever asks about a symbol makes the engine look at the path since the
+last look. A look finds the earliest touch, books it at its own time and goes on from there, so that the
+result does not depend on how often somebody looks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from trading.paper.limits import OrderCounts
 from trading.paper.market import Market, Touch
 from trading.paper.orderbook import OrderBook, floor_to
 from trading.paper.orders import LIMIT_TYPES, STOP_TYPES, ZERO, Fill, Order, OrderList
-from trading.paper.symbols import SymbolSpec
 
 AVERAGE_MINUTES = 5
 NEVER_DOWN, NEVER_UP = float("-inf"), float("inf")
@@ -26,7 +25,7 @@ WRONG_PRICES = "The relationship of the prices for the orders is not correct."
 
 
 class Engine:
-    """One engine per exchange. Methods are synchronous, so each request is atomic; `now_ms` is server time."""
+    """One engine per exchange. Methods are synchronous, so a request is atomic; `now_ms` is server time."""
 
     def __init__(
         self, market: Market, books: Books, ledger: Ledger, book: OrderBook, counts: OrderCounts
@@ -243,18 +242,18 @@ class Engine:
             for one in self.books.lists.values()
         ):
             raise rejected(DUPLICATE)
-        for leg in (above, below):
-            self._refuse_poor(account, leg, [])
+        for new in (above, below):
+            self._refuse_poor(account, new, [])
         with self.books.transaction():
             list_id = self.books.next_id("list")
-            legs = [self._create(account, leg, now_ms, list_id) for leg in (below, above)]
+            legs = [self._create(account, new, now_ms, list_id) for new in (below, above)]
             one = OrderList(list_id, account.id, spec.symbol, list_client_id, now_ms)
             one.order_ids = [leg.order_id for leg in legs]
             self.counts.add(account.id, now_ms, 2)
             # both legs stand for the same money: the first one holds what the dearer of them needs
             self.ledger.lock(account, spec, legs[0], max(map(self.ledger.needed, legs)))
-            for leg in legs:
-                self.books.save_order(leg)
+            for order in legs:
+                self.books.save_order(order)
             self.books.save_list(one)
             self.books.save_symbol(spec.symbol, self._status.get(spec.symbol), now_ms)
         self._looked[spec.symbol] = now_ms

@@ -1,4 +1,4 @@
-"""What the exchange answers when it refuses: code, text and HTTP status (binance-spot-api-docs, errors.md)."""
+"""What the exchange answers when it refuses: code, text, HTTP status (binance-spot-api-docs, errors.md)."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Options:
     seed: int = 1
     candles: Path | None = None
     clock: str = "wall"
-    shift_days: int | None = None  # None: whole days until the files end in the future, 0 when stepped
+    shift_days: int | None = None  # None: as many whole days as make the files end in the future
     symbols: int = DEFAULT_COUNT
     weight_limit: int = 6000
     orders_per_ten_seconds: int = 100
@@ -128,8 +128,6 @@ def _market(options: Options, books: Books, now_ms: int) -> SyntheticMarket | Re
         return SyntheticMarket(default_symbols(options.symbols), options.seed)
     market = load_folder(options.candles)
     days = options.shift_days
-    if days is None and options.clock == "stepped":
-        days = 0
     if days is None:  # keep the shift of the last start as long as it still ends in the future
         kept = int(books.meta("shift_days") or 0)
         days = kept if days_until_future(market, now_ms) <= kept else days_until_future(market, now_ms)

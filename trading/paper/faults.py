@@ -1,6 +1,6 @@
 """Faults that can be switched on: for the next N requests that match, something goes wrong on purpose.
 
-A kind of fault is one entry in KINDS: when it strikes and what it does. Adding one is adding a function there.
+A kind of fault is one entry in KINDS: when it strikes and what it does. A new one is a new entry.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from trading.paper.errors import UNKNOWN_STATUS_TEXT
 
-# when a fault strikes: before anything was read; after the checks and before the engine; after the answer is made
+# when a fault strikes: before anything was read; between checks and engine; after the answer is made
 BEFORE, ENGINE, AFTER = "before", "engine", "after"
 ENDLESS = -1
 
@@ -26,7 +26,7 @@ class FaultRefused(ValueError):
 
 @dataclass(slots=True)
 class Fault:
-    """One switched-on fault. It strikes the requests that match, after `skip` of them, `count` times (-1: all)."""
+    """One switched-on fault. It strikes matching requests, after `skip` of them, `count` times (-1: all)."""
 
     id: int
     kind: str
@@ -68,7 +68,7 @@ class Kind:
     needs: tuple[str, ...] = ()
 
 
-class Dropped(Exception):  # noqa: N818 - not an error: the way out of a request whose connection is closed
+class Dropped(Exception):
     """Raised to end a request without any answer."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -46,7 +46,7 @@ def check_order(order: NewOrder, average: Decimal, last: Decimal) -> None:
     `average` is the average price over the filters' minutes, `last` the last price, both in quote units.
     """
     filters = order.spec.filters
-    checks = {
+    checks: dict[str, Callable[[Filter], bool]] = {
         "PRICE_FILTER": lambda row: _price(order, row),
         "PERCENT_PRICE_BY_SIDE": lambda row: _percent(order, row, average, last),
         "LOT_SIZE": lambda row: _lot(order, row),
@@ -110,7 +110,7 @@ def _notional(order: NewOrder, row: Filter, average: Decimal, last: Decimal) -> 
 def _iceberg(order: NewOrder, row: Filter) -> bool:
     if not order.iceberg_quantity:
         return True
-    return -(-order.quantity // order.iceberg_quantity) <= row["limit"]
+    return bool(-(-order.quantity // order.iceberg_quantity) <= row["limit"])
 
 
 def check_precision(name: str, value: Decimal, decimals: int = 8) -> None:

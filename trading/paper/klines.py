@@ -45,7 +45,7 @@ class Interval:
 
 
 def interval_of(name: str) -> Interval | None:
-    """The interval with this case-sensitive name, None if there is none (1s is made from seconds elsewhere)."""
+    """The interval with this case-sensitive name, None if there is none."""
     if name == "1M":
         return Interval(name, LONGEST_MONTH_MS, _month_starts, _next_month)
     length = 1000 if name == "1s" else FIXED_INTERVALS.get(name)
@@ -84,8 +84,8 @@ def klines(
 ) -> Bars:
     """At most `limit` candles, oldest first, the one that is still open last, none that opens after `now_ms`.
 
-    With `start_ms` the oldest from there on, otherwise the latest ones up to `end_ms` (rest-api.md). Holes have
-    no candle, so the time looked at grows until there are enough or there is nothing left.
+    With `start_ms` the oldest from there on, otherwise the latest ones up to `end_ms` (rest-api.md). Holes
+    have no candle, so the time looked at grows until there are enough or there is nothing left.
     """
     last = now_ms if end_ms is None else min(now_ms, end_ms)
     first = market.first_ms(symbol)
@@ -124,7 +124,8 @@ def base_bars(market: Market, symbol: str, start_ms: int, end_ms: int, now_ms: i
     open_ms = int(bars.open_ms[-1])
     path = market.points(symbol, open_ms)
     price = market.price(symbol, now_ms)
-    assert path is not None and price is not None  # there is a candle at now
+    assert path is not None  # there is a candle at now
+    assert price is not None
     times, prices = path
     seen = np.append(prices[times <= now_ms], price)
     share = (now_ms - open_ms) / base
@@ -136,20 +137,20 @@ def base_bars(market: Market, symbol: str, start_ms: int, end_ms: int, now_ms: i
 
 
 def second_bars(market: Market, symbol: str, start_ms: int, end_ms: int, now_ms: int) -> Bars:
-    """Candles of one second, read off the path between knots. Volume is spread evenly over the base candle."""
+    """Candles of one second, read off the path between knots. Their volume is a constant."""
     base = market.base_ms(symbol)
-    rows: list[tuple[float, ...]] = []
+    seconds: list[tuple[float, ...]] = []
     for open_ms in range(start_ms, end_ms, 1000):
         path = market.points(symbol, open_ms - open_ms % base)
-        first, last = market.price(symbol, open_ms), market.price(symbol, min(now_ms, open_ms + 1000))
-        if path is None or first is None or last is None:
+        start, end = market.price(symbol, open_ms), market.price(symbol, min(now_ms, open_ms + 1000))
+        if path is None or start is None or end is None:
             continue
         times, prices = path
         inside = prices[(times > open_ms) & (times < min(now_ms, open_ms + 1000))].tolist()
-        rows.append((open_ms, first, max(first, last, *inside), min(first, last, *inside), last))
-    table = np.array(rows, dtype=np.float64).reshape(-1, 5)
-    columns = [np.ascontiguousarray(table[:, place]) for place in range(1, 5)]
-    return Bars(table[:, 0].astype(np.int64), *columns, np.ones(table.shape[0]))
+        seconds.append((open_ms, start, max(start, end, *inside), min(start, end, *inside), end))
+    table = np.array(seconds, dtype=np.float64).reshape(-1, 5)
+    first, high, low, last = (np.ascontiguousarray(table[:, place]) for place in range(1, 5))
+    return Bars(table[:, 0].astype(np.int64), first, high, low, last, np.ones(table.shape[0]))
 
 
 def aggregate(bars: Bars, interval: Interval) -> Bars:

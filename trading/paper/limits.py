@@ -121,7 +121,7 @@ class OrderCounts:
             self._counts = {
                 key: count
                 for key, count in self._counts.items()
-                if key[1] == DAY_MS and key[2] >= today or key[2] >= now_ms // TEN_SECONDS_MS
+                if (key[1] == DAY_MS and key[2] >= today) or key[2] >= now_ms // TEN_SECONDS_MS
             }
 
     def filled(self, account_id: int, placed_ms: int) -> None:

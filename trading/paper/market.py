@@ -1,9 +1,10 @@
 """The synthetic market: every price is a pure function of (seed, symbol, time), so any past exists unstored.
 
 The logarithm of the price is a Brownian bridge in Lévy's construction: a sum of tents, one for each power of
-two of minutes, with a height drawn from a hash of (seed, symbol, level, place). At whole minutes the increments
-are those of a random walk; inside a minute the same construction goes on down to 3.75 s, and between those
-knots the price moves in a straight line. A candle is read off that path: it opens where the last one closed.
+two of minutes, with a height drawn from a hash of (seed, symbol, level, place). At whole minutes the
+increments are those of a random walk; inside a minute the same construction goes on down to 3.75 s, and
+between those knots the price moves in a straight line. A candle is read off that path: it opens where the
+last one closed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ INNER_LEVELS = 4  # and is drawn down to 1/16 minute
 KNOTS = 2**INNER_LEVELS
 KNOT_MS = MINUTE_MS // KNOTS
 LISTED_MS = 1_577_836_800_000  # 2020-01-01: no candle before this
-CHUNK_MINUTES = 65_536
+CHUNK_MINUTES = 4096  # what a processor's cache holds
 _VOLUME_LEVEL = 40
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -184,13 +185,14 @@ class SyntheticMarket:
     def _between(knots: FloatArray, at_ms: int, scale: float) -> float:
         place, rest = divmod(at_ms % MINUTE_MS, KNOT_MS)
         low, high = float(knots[place]), float(knots[place + 1])
-        return round((low + (high - low) * (rest / KNOT_MS)) * scale) / float(scale)
+        return float(round((low + (high - low) * (rest / KNOT_MS)) * scale) / scale)
 
     def _minute(self, minute: int) -> FloatArray:
         """Prices of all symbols at the knots of one minute, shape (symbols, 17)."""
         cached = self._minute_cache.get(minute)
         if cached is None:
-            cached = self._knots(slice(None), np.array([minute], dtype=np.int64))[:, 0, :]
+            paths = self._paths(slice(None), np.array([minute], dtype=np.int64))
+            cached = self._prices(slice(None), paths)[:, 0, :]
             self._minute_cache[minute] = cached
             if len(self._minute_cache) > 64:
                 self._minute_cache.popitem(last=False)
@@ -198,32 +200,40 @@ class SyntheticMarket:
 
     def _chunk(self, symbol: str, first: int, last: int) -> Bars:
         row = self._rows[symbol]
+        rows = slice(row, row + 1)
         minutes = np.arange(first, last, dtype=np.int64)
-        knots = self._knots(slice(row, row + 1), minutes)[0]
-        opens, closes = knots[:, 0], knots[:, -1]
+        paths = self._paths(rows, minutes)
+        # rounding keeps the order, so the extremes of the path are those of the prices
+        turns = (paths[:, :, 0], paths.max(axis=2), paths.min(axis=2), paths[:, :, -1])
+        opens, highs, lows, closes = self._prices(rows, np.stack(turns))[:, 0, :]
         spec = self.specs[symbol]
         move = np.abs(closes / opens - 1.0) / spec.volatility
         chance = (_hash(self._seeds[row], _VOLUME_LEVEL, minutes) >> np.uint64(11)) / 2.0**53
         turnover = spec.turnover * (0.15 + 1.5 * chance**3) * (1.0 + move)
         volume = np.maximum(np.rint(turnover / opens / float(spec.lot)), 1.0) * float(spec.lot)
-        return Bars(minutes * MINUTE_MS, opens, knots.max(axis=1), knots.min(axis=1), closes, volume)
+        return Bars(minutes * MINUTE_MS, opens, highs, lows, closes, volume)
 
-    def _knots(self, rows: slice, minutes: IntArray) -> FloatArray:
-        """Prices at the 17 knots of each minute, shape (symbols, minutes, 17)."""
-        seeds, sigma = self._seeds[rows, None], self._sigma[rows, None]
-        ends = np.empty((seeds.shape[0], minutes.shape[0], KNOTS + 1))
-        left, right = self._walk(seeds, minutes), self._walk(seeds, minutes + 1)
+    def _paths(self, rows: slice, minutes: IntArray) -> FloatArray:
+        """The bridge at the 17 knots of each minute, in volatilities; shape (symbols, minutes, 17)."""
+        seeds = self._seeds[rows, None]
         share = np.arange(KNOTS + 1) / KNOTS
-        ends[:] = left[:, :, None] + (right - left)[:, :, None] * share
+        left, right = self._walk(seeds, minutes), self._walk(seeds, minutes + 1)
+        paths: FloatArray = left[:, :, None] + (right - left)[:, :, None] * share
+        paths[:, :, -1] = right
         for level in range(INNER_LEVELS):
             parts = 2**level
             index = minutes[:, None] * parts + np.arange(parts, dtype=np.int64)
             heights = _noise(seeds[:, :, None], -level, index[None, :, :]) * (math.sqrt(1.0 / parts) / 2.0)
-            tent = 1.0 - np.abs(2.0 * ((share[:-1] * parts) % 1.0) - 1.0)
-            ends[:, :, :-1] += np.repeat(heights, KNOTS // parts, axis=2) * tent
+            tent = 1.0 - np.abs(2.0 * np.arange(KNOTS // parts) * parts / KNOTS - 1.0)
+            shape = (*paths.shape[:2], parts, KNOTS // parts)
+            paths[:, :, :-1] += (heights[:, :, :, None] * tent).reshape(*shape[:2], KNOTS)
+        return paths
+
+    def _prices(self, rows: slice, paths: FloatArray) -> FloatArray:
+        """Prices on the tick, at least one tick, for values of the bridge."""
         scale = self._scale[rows, None, None]
-        prices = np.exp(self._log_start[rows, None, None] + sigma[:, :, None] * ends)
-        result: FloatArray = np.maximum(np.rint(prices * scale), 1.0) / scale
+        logs = self._log_start[rows, None, None] + self._sigma[rows, None, None] * paths
+        result: FloatArray = np.maximum(np.rint(np.exp(logs) * scale), 1.0) / scale
         return result
 
     def _walk(self, seeds: HashArray, minutes: IntArray) -> FloatArray:

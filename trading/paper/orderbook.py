@@ -1,4 +1,4 @@
-"""The other side of every trade: a book of levels around the last price, a pure function of symbol and time."""
+"""The other side of every trade: levels around the last price, a pure function of symbol and time."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def ceil_to(value: Decimal, step: Decimal) -> Decimal:
 class OrderBook:
     """Levels that nobody's order uses up: each order meets the book anew.
 
-    `spread_bps` is the distance between best bid and best ask in 1/10,000 of the price; levels are half of that
-    apart, at least one tick. Level i holds about `level_quote` x (1 + i) quote units (for a BTC or ETH quote
-    their worth at the same ratio to a typical order).
+    `spread_bps` is the distance between best bid and best ask in 1/10,000 of the price; levels are half of
+    that apart, at least one tick. Level i holds about `level_quote` x (1 + i) quote units (1/20,000 of that
+    where the quote is BTC or ETH).
     """
 
     def __init__(self, spread_bps: Decimal = Decimal(1), level_quote: Decimal = Decimal(2000)) -> None:

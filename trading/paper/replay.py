@@ -94,7 +94,7 @@ def _decimals(body: str) -> int:
 def _spec_for(symbol: str, series: Series) -> SymbolSpec:
     quote = next((quote for quote in QUOTES if symbol.endswith(quote)), symbol[-4:])
     base = symbol.removesuffix(quote)
-    names = PRICES[::2]
+    names = list(PRICES)
     rank = names.index(base) if base in names else 50
     price = float(series.bars.close[-1])
     return make_spec(base, quote, price, rank=rank, price_decimals=series.decimals)
@@ -103,8 +103,8 @@ def _spec_for(symbol: str, series: Series) -> SymbolSpec:
 class ReplayMarket:
     """Implements Market for recorded candles. Holes in the files are holes; the last price stands in them.
 
-    Inside a candle the price goes in straight lines: open, then the extreme against the candle's direction, the
-    other extreme, close; each leg a third of the candle.
+    Inside a candle the price goes in straight lines: open, then the extreme against the candle's direction,
+    the other extreme, close; each leg a third of the candle.
     """
 
     def __init__(self, series: dict[str, Series], *, shift_days: int = 0) -> None:
@@ -114,7 +114,7 @@ class ReplayMarket:
         self._base = {symbol: one.base_ms for symbol, one in series.items()}
         self._bars = {symbol: _shifted(one.bars, shift) for symbol, one in series.items()}
         specs = [_spec_for(symbol, one) for symbol, one in series.items()]
-        names = PRICES[::2]
+        names = list(PRICES)
         specs.sort(key=lambda spec: names.index(spec.base) if spec.base in names else len(names))
         self.specs = {spec.symbol: spec for spec in specs}
 
@@ -179,7 +179,7 @@ class ReplayMarket:
         path = self.points(symbol, open_ms)
         assert path is not None  # the candle is there
         scale = 10 ** self.specs[symbol].price_decimals
-        return round(float(np.interp(at_ms, *path)) * scale) / scale
+        return float(round(float(np.interp(at_ms, *path)) * scale) / scale)
 
     def prices(self, at_ms: int) -> dict[str, float]:
         """See Market."""

@@ -45,7 +45,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
     status = params.choice("symbolStatus", STATUSES, ApiError(-1122, "Invalid symbolStatus."))
     permissions = params.text("permissions")
     shows_sets = params.boolean("showPermissionSets", True)
-    if one is not None and several is not None or status and (one or several):
+    if (one is not None and several is not None) or (status and (one or several)):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
     wanted = [one] if one is not None else several
     specs = exchange.market.specs

@@ -10,6 +10,14 @@ from trading.paper.errors import (
     no_such_order,
     one_of_missing,
 )
+from trading.paper.ordering import (
+    RESPONSES,
+    made_up_id,
+    read_leg,
+    read_order,
+    read_side,
+    read_stp,
+)
 from trading.paper.orders import (
     ZERO,
     Fill,
@@ -22,14 +30,6 @@ from trading.paper.orders import (
     order_query,
     order_result,
     trade,
-)
-from trading.paper.ordering import (
-    RESPONSES,
-    made_up_id,
-    read_leg,
-    read_order,
-    read_side,
-    read_stp,
 )
 from trading.paper.params import Params
 from trading.paper.routes_market import spec_of

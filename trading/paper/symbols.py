@@ -1,4 +1,4 @@
-"""The symbols that the paper exchange lists: price levels, steps, filters, and how exchangeInfo shows them."""
+"""The symbols that the paper exchange lists: prices, steps, filters, and how exchangeInfo shows them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 # base asset and a plausible price in USDT, the popular ones first
-PRICES = """
+_PRICES = """
 BTC 71200 ETH 2160 BNB 641 SOL 148 XRP 2.31 DOGE 0.172 ADA 0.684 TRX 0.271 AVAX 21.4 LINK 14.6
 TON 3.12 SUI 2.94 DOT 4.43 LTC 88.2 BCH 412 NEAR 2.63 UNI 6.91 APT 5.17 ICP 5.84 ETC 17.9
 ATOM 4.71 FIL 2.88 XLM 0.281 HBAR 0.186 ARB 0.412 OP 0.817 INJ 11.2 AAVE 171 MKR 1480 ALGO 0.213
@@ -22,7 +22,9 @@ IOST 0.0038 ROSE 0.0313 MINA 0.243 QTUM 2.14 ZRX 0.251 BAT 0.142 KSM 16.4 YFI 52
 1INCH 0.221 CAKE 2.02 BAND 0.681 STORJ 0.271 OCEAN 0.312 AR 6.33 LPT 5.41 MASK 1.37 API3 0.742 ACH 0.0213
 SSV 9.12 LQTY 0.883 ID 0.211 EDU 0.132 CYBER 1.42 ARKM 0.561 BLUR 0.103 MEME 0.0021 AEVO 0.102
 CELO 0.312 SUPER 0.513 MAGIC 0.184 HIGH 0.612
-""".split()
+"""
+_WORDS = _PRICES.split()
+PRICES = dict(zip(_WORDS[::2], map(float, _WORDS[1::2]), strict=True))
 DEFAULT_COUNT = 120
 HALTED = ("LUNA", 0.187)
 NON_ASCII = ("币安人生", 0.148)  # "币安人生USDT" is a real symbol
@@ -53,8 +55,8 @@ FUTURES_TYPES = [
 class SymbolSpec:
     """One symbol: what it is called, how fine its prices and quantities are, and its filters.
 
-    Prices have `price_decimals` decimals in quote units, quantities `lot_decimals` in base units. `filters` is
-    what exchangeInfo shows, and what orders are checked against. `volatility` is per minute (a share of 1).
+    Prices have `price_decimals` decimals in quote units, quantities `lot_decimals` in base units. `filters`
+    is what exchangeInfo shows, and what orders are checked against. `volatility` is the share per minute.
     """
 
     symbol: str
@@ -200,7 +202,6 @@ def default_symbols(count: int = DEFAULT_COUNT) -> list[SymbolSpec]:
 
     With fewer than ten asked for there are only the popular ones.
     """
-    named = list(zip(PRICES[::2], map(float, PRICES[1::2]), strict=True))
     odd: list[SymbolSpec] = []
     if count >= 10:
         cross = make_spec(CROSS[1], CROSS[2], CROSS[3], rank=8, price_decimals=5)
@@ -213,7 +214,7 @@ def default_symbols(count: int = DEFAULT_COUNT) -> list[SymbolSpec]:
         ]
     popular = [
         make_spec(base, "USDT", price, rank=rank)
-        for rank, (base, price) in enumerate(named[: max(1, count - len(odd))])
+        for rank, (base, price) in enumerate(list(PRICES.items())[: max(1, count - len(odd))])
     ]
     return popular + odd
 
@@ -251,7 +252,7 @@ def spot_info(spec: SymbolSpec, status: str, *, permission_sets: bool = True) ->
 
 
 def futures_info(spec: SymbolSpec, status: str) -> dict[str, Any]:
-    """The symbol as GET /fapi/v1/exchangeInfo shows it: other field names, and precisions that are not steps."""
+    """The symbol as GET /fapi/v1/exchangeInfo shows it: other names, and precisions that are not steps."""
     lot = f"{spec.lot:f}"
     return {
         "symbol": spec.symbol,

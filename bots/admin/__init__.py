@@ -1,0 +1,6 @@
+"""Bots, their runs, inbox and screens in the admin."""
+
+from bots.admin.bots import BotConfigAdmin
+from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
+
+__all__ = ["BotConfigAdmin", "BotInboxAdmin", "BotRunAdmin", "ScreenRunAdmin"]
