@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 CLOSE_DELAY = timedelta(seconds=0.4)  # after a close, before the first question
 RETRY = timedelta(seconds=0.5)  # doubled with each answer that lacks the candle: 5 questions within 10 s
 RETRY_CAP = timedelta(seconds=30)
+HISTORY_EVERY = timedelta(seconds=1)  # between two looks for series without enough history
 PRICES_EVERY = timedelta(seconds=3)
 SYMBOLS_EVERY = timedelta(seconds=30)  # between two looks whether Redis still has the symbols
 BATCH = 100  # series asked for before their candles are stored and the screen is told
@@ -68,13 +69,15 @@ class SourceFeed:
     _local: threading.local = field(default_factory=threading.local)
     _pool: ThreadPoolExecutor | None = None
     _gate: prices.PriceGate | None = None
+    _history_due: datetime = LONG_AGO
     _prices_due: datetime = LONG_AGO
     _symbols_due: datetime = LONG_AGO
     _not_before: datetime = LONG_AGO  # the exchange said when to come back
 
     def step(self, now: datetime) -> None:
         """One turn: history for series without, candles that have just closed, prices when they are due."""
-        self.warm_up(now)
+        if now >= self._history_due:
+            self.warm_up(now)
         self.poll_closed(now)
         if now >= self._prices_due:
             self.poll_prices(now)
@@ -89,6 +92,7 @@ class SourceFeed:
         self._forget_unused()
         series_in_use = self.series  # another thread may replace it
         held = candles.counts(series_in_use)
+        self._history_due = now + HISTORY_EVERY
         short = [s for s in series_in_use if self._is_short(s, held[s]) and self._may_try(s, now)]
         done = self._fetch([(s, None) for s in short[:BATCH]], now)
         for series, fetched in done:

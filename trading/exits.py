@@ -56,10 +56,11 @@ def moved_trailing_stop(
     if signal.as_of <= state.entry_time or not (0 < signal.close < math.inf):
         return None
     sign = 1 if is_long else -1
-    profit_perc = sign * (signal.close / state.entry_price - 1) * 100
     activation = protection.trailing_activation_perc
-    if activation is not None and profit_perc < activation:
-        return None
+    if activation is not None:
+        active_from = state.entry_price * (100 + sign * activation) / 100
+        if sign * (signal.close - active_from) < 0:
+            return None
     candidate = signal.close * (100 - sign * distance) / 100
     if state.trailing_stop_price is None:
         return candidate

@@ -106,8 +106,8 @@ class BotForm(NumberFields, forms.ModelForm):  # type: ignore[valid-type, misc]
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         """Numbers without zeros at their end, parameters as JSON: what nobody touched is unchanged."""
         value = super().get_initial_for_field(field, field_name)
-        if isinstance(value, Decimal):
-            return plain(value)
+        if field_name in NUMBERS and value is not None:
+            return plain(Decimal(value))
         return json.dumps(value) if field_name == "strategy_params" and isinstance(value, dict) else value
 
     def clean_strategy_params(self) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def test_the_change_page_shows_numbers_plainly_and_saving_it_untouched_changes_n
     assert (shown["initial_capital"], shown["trailing_step_perc"]) == ("1000", "0.1")
     assert json.loads(shown["strategy_params"])["ema_fast"] == 9
     before = values_of(bot)
-    data = {name: value for name, value in shown.items() if value not in (None, False)}
+    data = {name: value for name, value in shown.items() if value is not None and value is not False}
     response = browser.post(reverse(BOT_CHANGE, args=[bot.pk]), data)
     assert response.status_code == 302
     assert values_of(bot) == before

@@ -133,8 +133,11 @@ def test_a_question_is_asked_again_after_what_passes(
     assert len(exchange.to(PRICE)) == 2
 
 
-def test_a_question_is_given_up_after_four_tries(exchange: FakeExchange, client: Clients) -> None:
-    exchange.on(PRICE, reply(500, b""))
+@pytest.mark.parametrize("script", [reply(500, b""), reset, hang_up])
+def test_a_question_is_given_up_after_four_tries(
+    exchange: FakeExchange, client: Clients, script: Script
+) -> None:
+    exchange.on(PRICE, script)
     with pytest.raises(Transient):
         client().price("BTCUSDT")
     assert len(exchange.to(PRICE)) == 4

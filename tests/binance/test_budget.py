@@ -155,8 +155,14 @@ def test_senseless_limits_leave_the_usual_ones(source: Source, rows: object) -> 
 
 
 def test_poisoned_limits_in_redis_are_not_taken(source: Source) -> None:
-    redis_client().set(f"budget:limits:{source.host}", b"\xff{")
+    key = f"budget:limits:{source.host}"
+    redis_client().set(key, b"\xff{")
     assert budget.limits_of(source) == budget.DEFAULT_LIMITS["spot"]
+    budget.forget_process_state()
+    redis_client().delete(key)
+    redis_client().lpush(key, "of another type")
+    assert budget.limits_of(source) == budget.DEFAULT_LIMITS["spot"]
+    assert budget.entries_allowed(source) == (True, "")
 
 
 def test_after_a_429_nobody_sends_anything_until_the_gate_opens(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import socket
+import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +136,16 @@ def test_the_total_limit_holds_against_a_server_that_drips(
     assert SHORT.total_timeout_seconds - 0.1 <= taken < SHORT.total_timeout_seconds + 0.3
 
 
+def test_the_total_limit_holds_against_a_server_that_is_silent_for_longer(
+    exchange: FakeExchange, client: Clients
+) -> None:
+    exchange.on(ORDER, drip(WHOLE, 3.0, at_once=20))
+    started = time.monotonic()
+    patient = client(timings=replace(SHORT, read_timeout_seconds=5.0))
+    assert patient.post_order(ORDER, PAYLOAD).kind == "UNKNOWN"
+    assert time.monotonic() - started < SHORT.total_timeout_seconds + 0.5
+
+
 def test_an_order_does_not_go_on_a_connection_that_was_idle_for_long(
     exchange: FakeExchange, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +166,26 @@ def test_a_connection_that_the_server_closed_is_not_used_for_an_order(
     exchange.drop_connections()
     assert client().post_order(ORDER, PAYLOAD).kind == "ACCEPTED"
     assert len(exchange.to(ORDER)) == 2
+
+
+def test_threads_send_at_the_same_time_on_connections_of_their_own(
+    exchange: FakeExchange, client: Clients
+) -> None:
+    exchange.on(ORDER, FILLED)
+    kinds: list[str] = []
+
+    def work() -> None:
+        one = client()
+        kinds.extend(one.post_order(ORDER, PAYLOAD).kind for _ in range(5))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds == ["ACCEPTED"] * 40
+    assert len(exchange.to(ORDER)) == 40
+    assert exchange.connections == 8
 
 
 def test_a_client_without_a_key_sends_no_order(exchange: FakeExchange, client: Clients) -> None:

@@ -294,6 +294,17 @@ def test_the_trailing_stop_of_a_short(close: float, present: float | None, expec
     assert moved(close, SHORT, trailing_stop_price=present) == expected
 
 
+@pytest.mark.parametrize(("present", "expected"), [(98.9, 100.0), (99.0, 100.0), (99.1, None)])
+def test_a_trailing_step_is_a_part_of_the_new_stop(present: float, expected: float | None) -> None:
+    half = Protection(trailing_stop_perc=50.0, trailing_step_perc=1.0)
+    assert moved(200.0, protection=half, trailing_stop_price=present) == expected
+
+
+@pytest.mark.parametrize("close", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_close_that_is_no_price_never_trails(close: float) -> None:
+    assert moved(close, protection=Protection(trailing_stop_perc=1.0)) is None
+
+
 def test_a_moved_trailing_stop_is_an_act_and_once_stored_it_is_none() -> None:
     view = at_price(105.0, signal=signal(close=105.0))
     state = position(protection=TRAIL)

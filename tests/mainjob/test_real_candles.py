@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 import pytest
@@ -44,10 +45,12 @@ def test_thirty_days_of_real_candles(tmp_path, settings, django_user_model):
 
 def replay(tmp_path, settings, users, minutes: int) -> None:
     """Step exchange, feed and runs through the files, a slot at a time, and compare the books at the end."""
-    folder = require_shared("ohlcv/spot_1m_2026")
+    folder = require_shared("data/ohlcv/spot_1m_2026")
     first = first_candle(folder / "BTCUSDT-1m.csv.gz")
     begin = first + timedelta(minutes=HISTORY_MINUTES)
-    with start_paper(tmp_path, candles=folder, clock="stepped", shift_days=0) as paper:
+    with ExitStack() as stack:
+        paper = start_paper(tmp_path, candles=folder, clock="stepped", shift_days=0)
+        stack.callback(paper.stop)
         settings.PAPER_SPOT_URL = settings.PAPER_FUTURES_URL = paper.url
         settings.CLOCK = "stepped"
         step(paper, begin)

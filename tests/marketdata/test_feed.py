@@ -368,14 +368,16 @@ def test_a_running_feed_warms_up_polls_beats_survives_redis_errors_and_stops(mon
     monkeypatch.setattr(candles, "counts", failing)
     stop = threading.Event()
     thread, errors = run_in_thread(world, stop)
-    wait_until(lambda: candles.load(SPOT, "BTCUSDT", "1m") is not None)
-    wait_until(lambda: prices.load_many(SPOT, ["BTCUSDT"]))
-    world.close_candle(BTC)
-    world.at(60.5)
-    wait_until(lambda: world.slots == [NOON + timedelta(minutes=1)])
-    wait_until(lambda: int(redis_client().get(BEAT_KEY) or 0) == to_ms(world.stub.now))
-    stop.set()
-    thread.join(timeout=5)
+    try:
+        wait_until(lambda: candles.load(SPOT, "BTCUSDT", "1m") is not None)
+        wait_until(lambda: prices.load_many(SPOT, ["BTCUSDT"]))
+        world.close_candle(BTC)
+        world.at(60.5)
+        wait_until(lambda: world.slots == [NOON + timedelta(minutes=1)])
+        wait_until(lambda: int(redis_client().get(BEAT_KEY) or 0) == to_ms(world.stub.now))
+    finally:
+        stop.set()
+        thread.join(timeout=15)
     assert not thread.is_alive()
     assert errors == []
 
@@ -386,7 +388,7 @@ def test_an_error_that_does_not_pass_ends_the_feed(monkeypatch):
     world = World(BTC)
     world.stub.error = ZeroDivisionError("a bug")
     thread, errors = run_in_thread(world, threading.Event())
-    thread.join(timeout=5)
+    thread.join(timeout=15)
     assert not thread.is_alive()
     assert [type(error) for error in errors] == [ZeroDivisionError]
 

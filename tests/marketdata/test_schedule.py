@@ -44,7 +44,7 @@ def test_refreshes_are_so_many_minutes_apart_at_any_time_of_the_day(minutes):
     spec = CronSpec.parse(refresh_cron(minutes))
     tick = pendulum.datetime(2026, 3, 28, 22, 50)
     refreshed: list[datetime] = []
-    while len(refreshed) < 12:
+    while len(refreshed) < (12 if minutes < 1000 else 3):
         tick = spec.next_valid_date(tick)
         if is_refresh_due(tick, refreshed[-1] if refreshed else None, minutes):
             refreshed.append(tick)

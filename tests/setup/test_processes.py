@@ -111,6 +111,22 @@ def test_stop_ends_processes_and_their_children(supervise: Callable[..., Supervi
     assert supervisor.pids == {}
 
 
+def test_stop_lets_a_process_finish(supervise: Callable[..., Supervisor], tmp_path: Path) -> None:
+    polite = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('finished'), sys.exit()))\n"
+        "print('begun')\n"
+        "time.sleep(600)\n"
+    )
+    supervisor = supervise(ProcessSpec("worker", [sys.executable, "-c", polite]))
+    log = tmp_path / "logs/worker.log"
+    wait_until(lambda: log.read_text() == "begun\n")
+
+    supervisor.stop()
+
+    assert log.read_text() == "begun\nfinished\n"
+
+
 def test_stop_kills_who_does_not_listen_after_the_grace(
     supervise: Callable[..., Supervisor], deaf_family: Family
 ) -> None:

@@ -40,6 +40,12 @@ class Paper:
         self.session = requests.Session()
         self.session.trust_env = False
 
+    def __enter__(self) -> Paper:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
     def errors(self) -> str:
         """What it wrote to stderr."""
         return self._log.read_text()

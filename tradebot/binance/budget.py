@@ -24,7 +24,7 @@ from django.conf import settings
 
 from tradebot.binance import budget_store as store
 from tradebot.binance.budget_store import Charge
-from tradebot.binance.redis_guard import RedisDown, with_redis
+from tradebot.binance.redis_guard import RedisDown, read_value, with_redis
 from tradebot.binance.sources import Source
 from tradebot.errors import RateLimited
 from tradebot.secrets import Secret
@@ -207,7 +207,7 @@ def forget_process_state() -> None:
 
 
 def _stored_limits(source: Source) -> Limits:
-    text = with_redis(lambda r: r.get(_limits_key(source)))
+    text = read_value(_limits_key(source))
     try:
         stored = json.loads(text or "")
         orders = tuple(OrderLimit(str(a), int(b), int(c)) for a, b, c in stored["orders"])
@@ -217,20 +217,24 @@ def _stored_limits(source: Source) -> Limits:
 
 
 def _limits_from(rows: Any, default: Limits) -> Limits:
-    weight, orders = default.weight_per_minute, []
+    weight: int = default.weight_per_minute
+    orders: list[OrderLimit] = []
     for row in rows if isinstance(rows, list) else []:
         if not isinstance(row, dict):
             continue
         kind, interval = row.get("rateLimitType"), row.get("interval")
-        number, limit = row.get("intervalNum"), row.get("limit")
-        whole = isinstance(number, int) and isinstance(limit, int) and number > 0 and limit > 0
-        if not whole or interval not in _INTERVAL_SECONDS:
+        number, limit = _whole(row.get("intervalNum")), _whole(row.get("limit"))
+        if not number or not limit or interval not in _INTERVAL_SECONDS:
             continue
         if kind == "REQUEST_WEIGHT" and (interval, number) == ("MINUTE", 1):
             weight = limit
         elif kind == "ORDERS":
             orders.append(OrderLimit(f"{number}{interval[0]}", number * _INTERVAL_SECONDS[interval], limit))
     return Limits(weight, tuple(orders) or default.orders)
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _count(header: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = ["Answer", "ExchangeClient"]
 READ_TRIES = 4
 WAIT_AT_MOST_SECONDS = 2.0  # a longer wait is the caller's: it holds a lock or a worker
 BACKOFF_CAP_SECONDS = 2.0
+TIME_BUDGET_SECONDS = 5.0
 
 # python-binance's method for each question, by market
 _METHODS = {
@@ -80,8 +82,8 @@ class ExchangeClient:
         self._wire = Wire(source, api_key, api_secret, timings, lane, self.now_ms)
 
     def server_time_ms(self) -> int:
-        """The exchange's time, asked for now."""
-        answer = self._ask("time", dict)
+        """The exchange's time, asked for now, within some seconds: later it would be of no use."""
+        answer = self._ask("time", dict, tries=2, seconds=TIME_BUDGET_SECONDS)
         if not isinstance(answer.get("serverTime"), int):
             raise Transient("The exchange's answer holds no time.")
         return int(answer["serverTime"])
@@ -212,13 +214,20 @@ class ExchangeClient:
             server_clock.distrust(self.source)
         return answer
 
-    def _ask(self, question: str, shape: type, **params: Any) -> Any:
+    def _ask(
+        self,
+        question: str,
+        shape: type,
+        *,
+        tries: int = READ_TRIES,
+        seconds: float | None = None,
+        **params: Any,
+    ) -> Any:
         """One question, retried on what passes, on a wrong clock and on short waits; bounded."""
         method = getattr(self._wire, _METHODS[self.source.market][question])
-        ends = time.monotonic() + self._timings.read_budget_seconds
-        for attempt in range(1, READ_TRIES + 1):
-            left = ends - time.monotonic()
-            self._wire.seconds_left = min(self._timings.total_timeout_seconds, left)
+        ends = time.monotonic() + min(self._timings.read_budget_seconds, seconds or math.inf)
+        for attempt in range(1, tries + 1):
+            self._wire.deadline = min(ends, time.monotonic() + self._timings.total_timeout_seconds)
             failure: ExchangeError
             try:
                 answer = method(**params)
@@ -235,7 +244,7 @@ class ExchangeClient:
             if failure.code in CLOCK_CODES:
                 server_clock.distrust(self.source)
             too_long = wait > WAIT_AT_MOST_SECONDS or time.monotonic() + wait >= ends
-            if attempt == READ_TRIES or too_long:
+            if attempt == tries or too_long:
                 break
             time.sleep(wait)
         raise failure

@@ -37,6 +37,18 @@ def with_redis(operation: Callable[[redis.Redis], Result]) -> Result:
     raise failure
 
 
+def read_value(key: str) -> bytes | None:
+    """The value of `key`; None when it is missing or of another type. Raises RedisDown like with_redis."""
+
+    def read(client: redis.Redis) -> bytes | None:
+        try:
+            return client.get(key)
+        except redis.ResponseError:
+            return None
+
+    return with_redis(read)
+
+
 def try_again_now() -> None:
     """End the rest after a failure (for tests, and after the connection was changed)."""
     global _down_until

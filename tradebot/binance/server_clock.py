@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 
 from tradebot import clock
-from tradebot.binance.redis_guard import RedisDown, with_redis
+from tradebot.binance.redis_guard import RedisDown, read_value, with_redis
 from tradebot.binance.sources import Source
 from tradebot.errors import RateLimited, Transient
 
@@ -121,7 +121,7 @@ def _key(source: Source) -> str:
 
 def _read(source: Source) -> _Known | None:
     try:
-        text = with_redis(lambda r: r.get(_key(source)))
+        text = read_value(_key(source))
         stored = json.loads(text or "")
         return _Known(int(stored["offset_ms"]), int(stored["measured_at_ms"]), local_ms(), time.monotonic())
     except (RedisDown, ValueError, TypeError, KeyError):

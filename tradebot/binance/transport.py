@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -139,7 +138,6 @@ def _session() -> requests.Session:
     if _thread.session is None:
         session = requests.Session()
         session.trust_env = False  # no proxies, no netrc, no CA bundle from the environment
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.mount("http://", _Adapter())
         session.mount("https://", _Adapter())
         _thread.session = session

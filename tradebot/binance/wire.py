@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -59,7 +61,7 @@ class Wire(Client):  # type: ignore[misc]
         BaseClient.__init__(self, loop=object())
         self.API_URL = source.base_url + "/api"
         self.FUTURES_URL = source.base_url + "/fapi"
-        self.seconds_left = timings.total_timeout_seconds  # for the next request; a retry has less
+        self.deadline = math.inf  # monotonic time at which the next question must have its answer
         self._source, self._timings, self._lane, self._now_ms = source, timings, lane, now_ms
         self._key, self._secret = api_key, api_secret
         self._account = budget.account_tag(api_key) if api_key else ""
@@ -78,6 +80,7 @@ class Wire(Client):  # type: ignore[misc]
 
     def _request(self, method: str, uri: str, signed: bool, force_params: bool = False, **kwargs: Any) -> Any:
         """One question or cancel, sent once. Raises the ExchangeErrors of answers.read_answer."""
+        deadline = self.deadline  # asking for the time below sets another
         params = {name: value for name, value in (kwargs.get("data") or {}).items() if value is not None}
         path = urlsplit(uri).path
         query = encode(params)
@@ -87,7 +90,7 @@ class Wire(Client):  # type: ignore[misc]
             query += f"&signature={self._hmac_signature(query)}"
         charged = budget.reserve(self._source, weight_of(method, path, params), self._lane)
         outcome = transport.send(
-            method.upper(), uri, query=query, headers=self._headers(), limits=self._limits()
+            method.upper(), uri, query=query, headers=self._headers(), limits=self._limits(deadline)
         )
         self._account_for(charged, path, outcome)
         return read_answer(outcome)
@@ -107,13 +110,12 @@ class Wire(Client):  # type: ignore[misc]
             )
         except RateLimited as error:
             return Answer("NOT_SENT", message=str(error), retry_after_seconds=error.retry_after_seconds)
-        self.seconds_left = self._timings.total_timeout_seconds
         outcome = transport.send(
             "POST",
             self._source.base_url + path,
             body=body,
             headers={**self._headers(), "Content-Type": FORM},
-            limits=self._limits(),
+            limits=self._limits(math.inf),
             once=True,
         )
         self._account_for(charged, path, outcome)
@@ -122,9 +124,10 @@ class Wire(Client):  # type: ignore[misc]
     def _headers(self) -> dict[str, str]:
         return {"X-MBX-APIKEY": self._key.reveal()} if self._key else {}
 
-    def _limits(self) -> Limits:
+    def _limits(self, deadline: float) -> Limits:
         timings = self._timings
-        return Limits(timings.connect_timeout_seconds, timings.read_timeout_seconds, self.seconds_left)
+        total = min(timings.total_timeout_seconds, deadline - time.monotonic())
+        return Limits(timings.connect_timeout_seconds, timings.read_timeout_seconds, total)
 
     def _account_for(self, charged: budget.Reservation, path: str, outcome: Reply | Failure) -> None:
         """Correct the budget by the answer, and close the gate when the exchange asks for it."""

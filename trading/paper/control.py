@@ -195,7 +195,9 @@ async def post_price(exchange: Exchange, request: web.Request) -> Any:
 async def faults(exchange: Exchange, request: web.Request) -> Any:
     """GET, POST, DELETE /paper/faults: list them, switch one on, switch all (or ?id=) off."""
     if request.method == "POST":
-        return exchange.faults.add(await _body(request)).as_json()
+        wanted = (await _body(request)).items()
+        plain = {name: float(one) if isinstance(one, Decimal) else one for name, one in wanted}
+        return exchange.faults.add(plain).as_json()
     if request.method == "DELETE":
         wanted = request.query.get("id")
         if wanted is not None and not wanted.isdecimal():

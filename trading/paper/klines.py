@@ -88,7 +88,7 @@ def klines(
     have no candle, so the time looked at grows until there are enough or there is nothing left.
     """
     last = now_ms if end_ms is None else min(now_ms, end_ms)
-    first = market.first_ms(symbol)
+    first = int(interval.start_of(np.array([market.first_ms(symbol)], dtype=np.int64))[0])
     span = (limit + 1) * interval.longest_ms
     while True:
         if start_ms is not None:

@@ -16,6 +16,7 @@ from trading.paper.symbols import PRICES, SymbolSpec, make_spec
 
 DAY_MS = 86_400_000
 COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
+UNRANKED = 48  # a symbol of the middle field, with every order type
 QUOTES = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 
 
@@ -95,7 +96,7 @@ def _spec_for(symbol: str, series: Series) -> SymbolSpec:
     quote = next((quote for quote in QUOTES if symbol.endswith(quote)), symbol[-4:])
     base = symbol.removesuffix(quote)
     names = list(PRICES)
-    rank = names.index(base) if base in names else 50
+    rank = names.index(base) if base in names else UNRANKED
     price = float(series.bars.close[-1])
     return make_spec(base, quote, price, rank=rank, price_decimals=series.decimals)
 

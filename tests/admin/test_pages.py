@@ -1,0 +1,278 @@
+"""Over all pages of the admin: rows belong to their owners, journals stay as they are, badges are shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from bots import services
+from bots.models import BotConfig, BotInbox, BotRun, ScreenRun
+from tests.admin.support import page
+from tests.support.owners import (
+    NOW,
+    load_symbols,
+    make_account,
+    make_bot,
+    make_order,
+    make_owner,
+    make_request,
+    row_counts,
+)
+from tradebot.admin_base import JournalAdmin, OwnedAdmin
+from trading.models import AccountState, Adjustment, ExchangeAccount, Fill, Trade
+
+pytestmark = pytest.mark.django_db
+
+OURS = [model for model in admin.site._registry if model._meta.app_label in ("bots", "trading")]
+JOURNALS = [model for model in OURS if isinstance(admin.site._registry[model], JournalAdmin)]
+PAGES = ("change", "history", "delete")
+
+
+def label(model: Any) -> str:
+    return str(model._meta.label_lower)
+
+
+def url(model: Any, name: str, *arguments: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=arguments)
+
+
+def fill_everything(account: ExchangeAccount, bot: BotConfig, count: int = 1) -> None:
+    """At least `count` rows of every kind that belong to the account and its bot."""
+    for number in range(count):
+        request = make_request(bot, state="ACCEPTED")
+        order = make_order(request)
+        common = {"account": account, "bot": bot, "quantity": Decimal("0.01")}
+        Fill.objects.create(
+            **common,
+            market="spot",
+            symbol=bot.symbol,
+            trade_id=order.pk,
+            order=order,
+            side="SELL",
+            price=Decimal(60000),
+            traded_at=NOW,
+        )
+        Trade.objects.create(
+            bot_config=bot,
+            user=bot.user,
+            order=order,
+            symbol=bot.symbol,
+            side="SELL",
+            purpose="EXIT",
+            price=Decimal(60000),
+            quantity_filled=Decimal("0.01"),
+            binance_order_id=order.pk,
+            created_at=NOW,
+        )
+        Adjustment.objects.create(**common, asset="BTC", kind="dust", reason="too little", created_at=NOW)
+        AccountState.objects.create(account=account, asset=f"A{number}", free=5)
+        BotInbox.objects.create(bot=bot, kind="run", source_id=f"test {number}", created_at=NOW)
+        BotRun.objects.create(bot=bot, trigger="minute", key=f"{number}", slot=NOW, started_at=NOW)
+        ScreenRun.objects.create(
+            slot=NOW + timedelta(minutes=ScreenRun.objects.count()), trigger="minute", chunk=0
+        )
+
+
+@pytest.fixture
+def foreign(db: None) -> BotConfig:
+    """A bot of somebody else, with a row of every kind; its names are easy to find on a page."""
+    load_symbols()
+    account = make_account(make_owner("stranger"), name="STRANGE account")
+    bot = make_bot(account, name="STRANGE bot", symbol="SOLUSDT")
+    fill_everything(account, bot)
+    return bot
+
+
+def test_every_table_that_is_promised_has_a_page() -> None:
+    assert {label(model) for model in OURS} == {
+        "bots.botconfig",
+        "bots.botinbox",
+        "bots.botrun",
+        "bots.screenrun",
+        "trading.accountstate",
+        "trading.adjustment",
+        "trading.exchangeaccount",
+        "trading.fill",
+        "trading.order",
+        "trading.orderrequest",
+        "trading.trade",
+    }
+    assert all(isinstance(admin.site._registry[model], OwnedAdmin) for model in OURS)
+    writable = {label(model) for model in OURS if model not in JOURNALS}
+    assert writable == {"bots.botconfig", "trading.exchangeaccount"}
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_rows_of_others_are_answered_like_rows_that_do_not_exist(
+    model: Any, browser: Client, foreign: BotConfig
+) -> None:
+    row = model._default_manager.get()
+    before = row_counts()
+    response = browser.get(url(model, "changelist"))
+    assert response.status_code == (403 if label(model) == "bots.screenrun" else 200)
+    for content in (response.content, browser.get(url(model, "changelist"), {"q": "S"}).content):
+        assert b"STRANGE" not in content
+        assert b"SOLUSDT" not in content
+        assert f"/{row.pk}/change/".encode() not in content
+    for name in PAGES:
+        for method in (browser.get, browser.post):
+            answers = [method(url(model, name, pk)) for pk in (row.pk, 10**9)]
+            assert answers[0].status_code == answers[1].status_code
+            assert answers[0].status_code in (302, 403, 404)
+            assert b"STRANGE" not in answers[0].content
+    assert row_counts() == before
+    assert type(row).objects.filter(pk=row.pk).values().get() == {
+        field.attname: getattr(row, field.attname) for field in model._meta.concrete_fields
+    }
+
+
+def test_actions_do_not_reach_bots_of_others(browser: Client, foreign: BotConfig) -> None:
+    for action in ("start", "pause", "stop", "run_now"):
+        data = {"action": action, "_selected_action": [foreign.pk], "confirmed": "yes", "select_across": "1"}
+        response = browser.post(url(BotConfig, "changelist"), data, follow=True)
+        assert b"STRANGE" not in response.content
+    foreign.refresh_from_db()
+    assert not foreign.is_active
+    assert BotInbox.objects.count() == 1
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_ones_own_rows_are_shown(model: Any, browser: Client, bot: BotConfig) -> None:
+    fill_everything(bot.account, bot)
+    row = model._default_manager.first()
+    if label(model) == "bots.screenrun":
+        browser.force_login(make_owner(superuser=True))
+    assert f"/{row.pk}/change/" in page(browser, f"admin:{label(model).replace('.', '_')}_changelist")
+    assert browser.get(url(model, "change", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", JOURNALS, ids=label)
+def test_journals_are_read_only_even_for_a_superuser(model: Any, foreign: BotConfig) -> None:
+    client = Client()
+    client.force_login(make_owner(superuser=True))
+    row = model._default_manager.get()
+    before = row_counts()
+    assert client.get(url(model, "add")).status_code == 403
+    assert client.post(url(model, "add"), {}).status_code == 403
+    response = client.get(url(model, "change", row.pk))
+    assert response.status_code == 200
+    assert b'name="_save"' not in response.content
+    assert client.post(url(model, "change", row.pk), {"reason": "mine"}).status_code == 403
+    assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    data = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    client.post(url(model, "changelist"), data)
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_a_staff_user_without_permissions_sees_nothing(model: Any, foreign: BotConfig, owner: Any) -> None:
+    owner.user_permissions.clear()
+    client = Client()
+    client.force_login(owner)
+    assert client.get(url(model, "changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("model", OURS, ids=label)
+def test_every_list_costs_the_same_for_five_rows_and_for_fifty(model: Any, bot: BotConfig) -> None:
+    client = Client()
+    client.force_login(make_owner(superuser=True))
+
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(url(model, "changelist")).status_code == 200
+        return len(captured)
+
+    if model in (BotConfig, ExchangeAccount):
+        for _ in range(4):
+            make_bot(make_account(bot.user))
+    else:
+        fill_everything(bot.account, bot, 5)
+    client.get(url(model, "changelist"))
+    few = cost()
+    for _ in range(9):
+        account = make_account(make_owner())
+        another = make_bot(account)
+        if model in (BotConfig, ExchangeAccount):
+            for _ in range(4):
+                make_bot(make_account(account.user))
+        else:
+            fill_everything(account, another, 5)
+    assert model._default_manager.count() >= 50
+    assert cost() == few
+
+
+def test_numbers_of_the_journal_have_no_zeros_at_their_end(browser: Client, bot: BotConfig) -> None:
+    fill_everything(bot.account, bot)
+    text = page(browser, "admin:trading_fill_changelist")
+    assert ">0.01<" in text
+    assert "0.0100" not in text
+    assert "0.0100" not in page(browser, "admin:trading_fill_change", Fill.objects.get().pk)
+
+
+@pytest.mark.parametrize(
+    ("environments", "shown"),
+    [((), ["paper"]), (("paper",), ["paper"]), (("paper", "testnet"), ["testnet", "paper"])],
+)
+def test_every_page_shows_the_environments_that_are_ones_own(
+    browser: Client, owner: Any, environments: tuple[str, ...], shown: list[str]
+) -> None:
+    make_account(make_owner(), environment="live")
+    for environment in environments:
+        make_account(owner, environment=environment)
+    names = [f"admin:{label(model).replace('.', '_')}_changelist" for model in OURS]
+    pages = ["admin:index", "admin:password_change", "admin:bots_botconfig_add", *names]
+    for name in pages:
+        if name == "admin:bots_screenrun_changelist":
+            continue
+        branding = page(browser, name).split('id="branding"')[1].split("</div>")[0]
+        badges = "".join(
+            f'<span class="environment environment-{each}">{each.upper()}</span>' for each in shown
+        )
+        assert badges in branding
+        assert branding.count("<span") == len(shown)
+        assert "TradeBot" in branding
+
+
+def test_the_login_page_shows_the_environments_of_the_deployment(db: None) -> None:
+    make_account(make_owner(), environment="live")
+    text = page(Client(), "admin:login")
+    assert '<span class="environment environment-live">LIVE</span>' in text
+    assert "| TradeBot" in text
+
+
+def test_an_empty_list_of_trades_says_when_the_first_one_is_expected(
+    browser: Client, bot: BotConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trading.admin.now", lambda: NOW.replace(minute=59, second=30))
+    empty = "No trades yet, and no bot is active: start one in the list of bots."
+    assert empty in page(browser, "admin:trading_trade_changelist")
+    services.bot_start(bot=bot, by=bot.user)
+    assert (
+        "No trades yet. Bots are looked at each minute; the first trade usually comes within a minute of "
+        "the start. The next look is at 13:00 UTC."
+    ) in page(browser, "admin:trading_trade_changelist")
+    assert "No trades yet" not in page(browser, "admin:trading_trade_changelist", side="BUY")
+    fill_everything(bot.account, bot)
+    assert "No trades yet" not in page(browser, "admin:trading_trade_changelist")
+
+
+def test_another_owners_active_bot_is_no_reason_to_expect_a_trade(
+    browser: Client, foreign: BotConfig
+) -> None:
+    services.bot_start(bot=foreign, by=foreign.user)
+    Trade.objects.all().delete()
+    assert "no bot is active" in page(browser, "admin:trading_trade_changelist")
+
+
+def test_the_style_sheet_is_served(browser: Client) -> None:
+    assert 'href="/static/bots/admin.css"' in page(browser, "admin:index")
+    response = browser.get("/static/bots/admin.css")
+    assert response.status_code == 200
