@@ -16,6 +16,7 @@ from marketdata.fetch import CANDLES_KEPT, Fetched, KlinesClient, fetch_history,
 from marketdata.intervals import close_of, is_due
 from marketdata.series import Series
 from marketdata.types import Candles
+from tradebot.binance import outage
 from tradebot.clock import to_ms
 from tradebot.errors import ExchangeError, RateLimited
 
@@ -127,6 +128,7 @@ class SourceFeed:
         except ExchangeError as error:
             self._note_failure(error, "prices", now)
             return {}
+        outage.note_good_probe(self.source)
         passed = self._gate.sift(answer, names)
         prices.store(self.source, passed, now)
         return passed

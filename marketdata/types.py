@@ -18,7 +18,7 @@ class Candles:
     """Closed candles of one series, oldest first, without holes from `clean_since` on.
 
     All arrays have shape (n,). `open_time_ms` is the exchange's open time; prices are in quote units.
-    `clean_since` is the index of the first candle behind the last hole that the exchange itself has (0: none).
+    `clean_since` is the index of the first candle behind the last hole that is real (0: none).
     """
 
     interval_ms: int

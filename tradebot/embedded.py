@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from tradebot.embedded_files import (
     copy_programs,
     end_orphan,
     find_programs,
-    free_port,
     is_reachable,
     last_line,
     own_folder,
@@ -34,13 +31,11 @@ from tradebot.embedded_files import (
     server_user,
     write_private,
 )
+from tradebot.embedded_server import NotReady, Server, run_as
 from tradebot.warden import Warden
 
 __all__ = ["ServerError", "Servers"]
 
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
-PORT_TRIES = 3
 DATABASE = "tradebot"  # the database, and its owner
 POSTGRES_OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -76,8 +71,8 @@ class Servers:
         self.warden = warden or Warden()
         self._owns_warden = warden is None
         self._wanted = [name for name in ("DATABASE_URL", "REDIS_URL") if not given.get(name)]
-        self._running: list[tuple[subprocess.Popen[bytes], list[signal.Signals]]] = []
-        self._uid: int | None = server_user()
+        self._running: list[Server] = []
+        self._uid = server_user()
         self._memory: dict[str, Any] = {}
         self._place = self.data_dir
 
@@ -105,19 +100,15 @@ class Servers:
             raise
         return variables
 
+    def poll(self) -> None:
+        """Start again, on its port, what has died. Call it some times a second where that matters."""
+        for server in self._running:
+            server.keep_alive()
+
     def stop(self) -> None:
         """Stop both servers, PostgreSQL by a fast shutdown; after 15 s by force."""
         while self._running:
-            process, signals = self._running.pop()
-            for number in [*signals, signal.SIGKILL]:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(number)
-                try:
-                    process.wait(STOP_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            self.warden.forget(process.pid)
+            self._running.pop().stop()
         if self._owns_warden:
             self.warden.close()
 
@@ -160,32 +151,30 @@ class Servers:
             self._initdb(programs, folder, password)
         end_orphan(folder)
         options = POSTGRES_OPTIONS | ({} if self.durable else FORGETFUL_OPTIONS)
+        settings = [f"--{name}={value}" for name, value in options.items()]
 
-        def command(port: int) -> list[str]:
-            settings = [f"--{name}={value}" for name, value in options.items()]
-            return [str(programs.postgres), "-D", str(folder), "-p", str(port), *settings]
+        def ask(port: int, *statements: str) -> list[bool]:
+            """Whether each statement gave a row."""
+            try:
+                connection = psycopg2.connect(
+                    f"host=127.0.0.1 port={port} user={DATABASE} password={password} dbname=postgres "
+                    "connect_timeout=2 sslmode=disable"
+                )
+            except psycopg2.OperationalError as error:
+                raise NotReady from error
+            with contextlib.closing(connection), connection.cursor() as cursor:
+                connection.autocommit = True
+                return [cursor.execute(statement) or cursor.rowcount > 0 for statement in statements]
 
-        def connect(port: int, database: str = "postgres") -> Any:
-            return psycopg2.connect(
-                host="127.0.0.1",
-                port=port,
-                user=DATABASE,
-                password=password,
-                dbname=database,
-                connect_timeout=2,
-            )
-
-        def probe(port: int) -> None:
-            with contextlib.closing(connect(port)) as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-
-        port = self._start("postgres", command, probe, [signal.SIGINT, signal.SIGQUIT])
-        with contextlib.closing(connect(port)) as connection, connection.cursor() as cursor:
-            connection.autocommit = True
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
-            if cursor.fetchone() is None:
-                cursor.execute(f"CREATE DATABASE {DATABASE}")
-        return f"postgresql://{DATABASE}:{password}@127.0.0.1:{port}/{DATABASE}"
+        server = self._server(
+            "postgres",
+            command=lambda port: [str(programs.postgres), "-D", str(folder), "-p", str(port), *settings],
+            probe=lambda port: ask(port, "SELECT 1"),
+            end_signals=[signal.SIGINT, signal.SIGQUIT],  # fast shutdown, immediate shutdown
+        )
+        if ask(server.port, "SELECT 1 FROM pg_database WHERE datname = 'tradebot'") == [False]:
+            ask(server.port, f"CREATE DATABASE {DATABASE}")
+        return f"postgresql://{DATABASE}:{password}@127.0.0.1:{server.port}/{DATABASE}"
 
     def _initdb(self, programs: Programs, folder: Path, password: str) -> None:
         unfinished = folder.with_name("unfinished")  # renamed when whole: an interrupted one is made anew
@@ -198,7 +187,7 @@ class Servers:
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--auth=scram-sha-256",
             f"--pwfile={secret}", "--no-instructions", "--no-sync",
         ]  # fmt: skip
-        log = self._log("initdb")
+        log = self.data_dir / "logs/initdb.log"
         with log.open("wb") as output:
             done = subprocess.run(  # noqa: S603 (the wheel's program)
                 arguments,
@@ -206,7 +195,7 @@ class Servers:
                 stdout=output,
                 stderr=output,
                 check=False,
-                **self._identity(),
+                **run_as(self._uid),
             )
         secret.unlink()
         if done.returncode != 0:
@@ -218,85 +207,43 @@ class Servers:
     def _start_valkey(self, programs: Programs) -> str:
         folder = own_folder(self._place / "valkey", self._uid)
         password = self._secret("valkey_password")
-
-        def settings(port: int) -> bytes:
-            # by standard input: a password in the arguments is readable for every user of the machine
-            lines = [
-                "bind 127.0.0.1", f"port {port}", f"dir {folder}", f"requirepass {password}", "appendonly no",
-                "maxmemory-policy noeviction", "daemonize no", "stop-writes-on-bgsave-error no",
-                "shutdown-on-sigterm force",  # ends even where the disk is full
-            ]  # fmt: skip
-            return "\n".join([*lines, *([] if self.durable else ['save ""'])]).encode() + b"\n"
+        options = [
+            "bind 127.0.0.1", f'dir "{folder}"', f"requirepass {password}", "appendonly no",
+            "maxmemory-policy noeviction", "daemonize no", "stop-writes-on-bgsave-error no",
+            "shutdown-on-sigterm force",  # ends even where the disk is full
+            *([] if self.durable else ['save ""']),
+        ]  # fmt: skip
 
         def probe(port: int) -> None:
-            with redis.Redis(
+            client = redis.Redis(
                 host="127.0.0.1", port=port, password=password, socket_timeout=2, retry=Retry(NoBackoff(), 0)
-            ) as client:
-                client.ping()
-
-        port = self._start(
-            "valkey", lambda _: [str(programs.valkey), "-"], probe, [signal.SIGTERM], standard_input=settings
-        )
-        return f"redis://:{password}@127.0.0.1:{port}/0"
-
-    # What both have in common
-
-    def _start(
-        self,
-        name: str,
-        command: Callable[[int], list[str]],
-        probe: Callable[[int], None],
-        signals: list[signal.Signals],
-        standard_input: Callable[[int], bytes] | None = None,
-    ) -> int:
-        """Start one server and return its port; another port is tried when somebody has just taken it."""
-        log = self._log(name)
-        for _ in range(PORT_TRIES):
-            port = free_port(self._memory.get(f"{name}_port"))
-            with log.open("wb") as output:
-                process = subprocess.Popen(  # noqa: S603 (the wheel's program)
-                    command(port), stdin=subprocess.PIPE, stdout=output, stderr=output,
-                    start_new_session=True, **self._identity(),
-                )  # fmt: skip
-            self._running.append((process, signals))
-            self.warden.watch(process.pid, signals[0])
-            if process.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(standard_input(port) if standard_input else b"")
-                    process.stdin.close()
-            if self._answers(process, functools.partial(probe, port)):
-                self._remember(f"{name}_port", port)
-                return port
-            if process.poll() is None:
-                raise ServerError(
-                    f"The embedded {name} did not answer within {START_SECONDS:.0f} s. See {log}."
-                )
-            self._running.remove((process, signals))
-            self.warden.forget(process.pid)
-            if "in use" not in log.read_text(errors="replace"):
-                break
-        raise ServerError(f"The embedded {name} can't be started: {last_line(log)} See {log}.")
-
-    def _answers(self, process: subprocess.Popen[bytes], probe: Callable[[], None]) -> bool:
-        end = time.monotonic() + START_SECONDS
-        while process.poll() is None and time.monotonic() < end:
+            )
             try:
-                probe()
-            except (psycopg2.OperationalError, redis.RedisError):
-                time.sleep(0.02)
-            else:
-                return True
-        return False
+                with client:
+                    client.ping()
+            except redis.RedisError as error:
+                raise NotReady from error
 
-    def _identity(self) -> dict[str, Any]:
-        """Arguments of subprocess: the servers' user, and an environment without ours (PGPORT, secrets …)."""
-        identity: dict[str, Any] = {"env": {"PATH": os.defpath, "LC_ALL": "C"}, "cwd": "/"}
-        if self._uid is not None:
-            identity |= {"user": self._uid, "group": self._uid, "extra_groups": []}
-        return identity
+        server = self._server(
+            "valkey",
+            command=lambda port: [str(programs.valkey), "-"],
+            # the configuration comes by standard input: arguments are readable for every user of the machine
+            standard_input=lambda port: "\n".join([f"port {port}", *options, ""]).encode(),
+            probe=probe,
+            end_signals=[signal.SIGTERM],
+        )
+        return f"redis://:{password}@127.0.0.1:{server.port}/0"
 
-    def _log(self, name: str) -> Path:
-        return self.data_dir / "logs" / f"{name}.log"
+    def _server(self, name: str, **options: Any) -> Server:
+        """Start a server on the port that it had the last time, if that is free."""
+        log = self.data_dir / "logs" / f"{name}.log"
+        server = Server(name=name, log=log, warden=self.warden, uid=self._uid, **options)
+        self._running.append(server)
+        server.start(self._memory.get(f"{name}_port"))
+        self._remember(f"{name}_port", server.port)
+        return server
+
+    # What the data folder remembers
 
     def _remember_old(self) -> None:
         path = self.data_dir / "servers.json"

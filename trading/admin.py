@@ -303,7 +303,7 @@ class TradeAdmin(JournalAdmin):
         """When the first trade is expected."""
         accounts = ExchangeAccount.objects.filter(bots__is_active=True)
         if not request.user.is_superuser:  # type: ignore[union-attr]
-            accounts = accounts.filter(user_id=request.user.pk)
+            accounts = accounts.filter(user_id=request.user.pk or 0)
         if not accounts.exists():
             return "No trades yet, and no bot is active: start one in the list of bots."
         next_look = slot_of(now()) + timedelta(minutes=1)

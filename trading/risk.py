@@ -70,7 +70,7 @@ def used_signal_veto(signal: Signal | None, state: StateView) -> str | None:
 
 def cooldown_veto(bot: BotView, state: StateView, now: datetime) -> str | None:
     """The bot's pause after an exit."""
-    if state.last_exit_at is None or bot.cooldown_minutes <= 0:
+    if state.last_exit_at is None:
         return None
     until = state.last_exit_at + timedelta(minutes=bot.cooldown_minutes)
     if now >= until:

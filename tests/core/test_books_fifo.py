@@ -130,6 +130,7 @@ def test_dust_is_written_off_as_a_fill_at_its_value() -> None:
     [
         ("BUY", "0", "100"),
         ("BUY", "-1", "100"),
+        ("SELL", "0", "100"),
         ("BUY", "1", "-1"),
         ("BUY", "NaN", "100"),
         ("BUY", "1", "Infinity"),
@@ -140,7 +141,7 @@ def test_dust_is_written_off_as_a_fill_at_its_value() -> None:
 )
 def test_a_fill_that_cannot_be_is_refused(bad: tuple[str, ...]) -> None:
     with pytest.raises(ValueError):
-        fifo([fill(*bad)])
+        fifo([fill("BUY", "5", "100"), fill(*bad)])
 
 
 def test_the_recorded_market_buy_leaves_what_can_be_sold() -> None:

@@ -50,6 +50,21 @@ def test_each_filter_has_its_sentence(order: dict[str, str], sentence: str) -> N
     assert sentence in check(**order)
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"quantity": "0.001", "price": "10000"},
+        {"quantity": "1000"},
+        {"quantity": "1000", "price": "0.01"},
+        {"quantity": "1", "price": "1000000"},
+        {"quantity": "0.05"},
+        {"quantity": "900", "price": "10000"},
+    ],
+)
+def test_a_bound_itself_is_allowed(order: dict[str, str]) -> None:
+    assert check(**order) == []
+
+
 def test_zero_is_never_a_quantity_even_where_the_filter_is_off() -> None:
     assert "quantity 0 BTC is below the smallest allowed, 0" in check(
         quantity="0", min_quantity=Decimal(0), min_notional=None
@@ -81,7 +96,11 @@ def test_notional_bounds_hold_market_orders_only_where_they_apply(applies: bool,
 
 
 def test_below_minimum_looks_at_quantity_and_at_notional_where_it_counts() -> None:
-    assert below_minimum(rules(), Decimal("0.0009"), Decimal(100)) is not None
+    assert below_minimum(rules(), Decimal("0.0009"), Decimal(10000)) == (
+        "quantity 0.0009 BTC is below the smallest allowed, 0.001"
+    )
+    assert below_minimum(rules(), Decimal("0.001"), Decimal(10000)) is None
+    assert below_minimum(rules(min_quantity=Decimal(0)), Decimal(0), None) is not None
     assert below_minimum(rules(), Decimal("0.049"), Decimal(100)) == (
         "worth 4.9 USDT is below the smallest allowed, 5"
     )

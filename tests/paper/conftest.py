@@ -27,9 +27,10 @@ def paper(shared_paper: Paper) -> Iterator[Paper]:
     yield shared_paper
     shared_paper.control("/paper/faults", method="DELETE")
     shared_paper.control("/paper/clock", {"offset_ms": 0})
+    usual = {"status": "TRADING", "levelQuote": 2000, "matchResting": True}
     for symbol in ("BTCUSDT", "ETHUSDT", "BNBUSDT"):
         shared_paper.control("/paper/price", {"symbol": symbol, "price": None})
-        shared_paper.control(f"/paper/symbols/{symbol}", {"status": "TRADING", "levelQuote": 2000})
+        shared_paper.control(f"/paper/symbols/{symbol}", usual)
 
 
 @pytest.fixture

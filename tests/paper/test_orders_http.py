@@ -265,3 +265,15 @@ def test_the_books_show_orders_fills_and_money(paper: Paper, key: str) -> None:
     assert books["balances"]["USDT"]["locked"] == "600.00000000"
     assert key in [one["apiKey"] for one in paper.control("/paper/books")["accounts"]]
     assert "secret" not in str(books).lower()
+
+
+def test_a_part_fill_can_be_cancelled_with_what_it_got(paper: Paper, key: str) -> None:
+    paper.control("/paper/symbols/BTCUSDT", {"levelQuote": 100, "matchResting": False})
+    price = paper.public("/api/v3/ticker/bookTicker", symbol="BTCUSDT").json()["askPrice"]
+    order = place(paper, key, **(LIMIT | {"price": price, "quantity": "0.05"}))
+    assert order["status"] == "PARTIALLY_FILLED"
+    report = paper.signed("DELETE", "/api/v3/order", key, symbol="BTCUSDT", orderId=order["orderId"]).json()
+    assert (report["status"], report["executedQty"]) == ("CANCELED", order["executedQty"])
+    balances = paper.books(key)["balances"]
+    assert balances["USDT"]["locked"] == "0.00000000"
+    assert Decimal(balances["USDT"]["free"]) == 10_000 - Decimal(order["cummulativeQuoteQty"])

@@ -24,7 +24,7 @@ def make_servers(tmp_path: Path) -> Iterator[Callable[..., Servers]]:
     made: list[Servers] = []
 
     def make(**options: object) -> Servers:
-        servers = Servers(tmp_path / "data", **{"durable": False, "environ": {}} | options)  # type: ignore[arg-type]
+        servers = Servers(tmp_path / "a folder", **{"durable": False, "environ": {}} | options)  # type: ignore[arg-type]
         made.append(servers)
         return servers
 

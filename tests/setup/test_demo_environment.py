@@ -205,11 +205,11 @@ def test_a_server_that_cannot_start_is_one_sentence_and_exit_code_1(
     run_script: Run, make_servers: Callable[..., Servers], tmp_path: Path
 ) -> None:
     make_servers()  # for the clean-up: it works on the same folder
-    _, process = start(run_script, "--data", tmp_path / "data")
+    _, process = start(run_script, "--data", tmp_path / "a folder")
     finish(process)
-    (tmp_path / "data/logs").write_text("no folder")
+    (tmp_path / "a folder/logs").write_text("no folder")
 
-    code, words = refused("--data", tmp_path / "data", REDIS_URL="")
+    code, words = refused("--data", tmp_path / "a folder", REDIS_URL="")
 
     assert code == 1
     assert words.startswith("The embedded servers can't be started in ")

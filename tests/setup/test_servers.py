@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.waiting import wait_until
-from tradebot import embedded
+from tradebot import embedded, embedded_server
 from tradebot.embedded import ServerError, Servers
 from tradebot.embedded_files import NOBODY, Programs, find_programs, is_reachable
 from tradebot.warden import is_running
@@ -33,7 +33,7 @@ from pathlib import Path
 from tradebot.embedded import Servers
 servers = Servers(Path(sys.argv[1]), durable=False, environ={})
 urls = servers.start()
-pids = [process.pid for process, _ in servers._running]
+pids = [server.process.pid for server in servers._running]
 print(json.dumps({"pids": pids, "warden": servers.warden.pid, **urls}))
 sys.stdout.flush()
 sys.stdin.read()
@@ -45,6 +45,10 @@ def ask(url: str, statement: str) -> object:
         connection.autocommit = True
         cursor.execute(statement)
         return cursor.fetchone() if cursor.description else None
+
+
+def pids_of(servers: Servers) -> list[int]:
+    return [server.process.pid for server in servers._running if server.process is not None]
 
 
 def files_of(data: Path) -> Path:
@@ -77,9 +81,14 @@ def test_only_the_password_opens_them(make_servers: MakeServers) -> None:
 
 def test_nothing_private_is_readable_by_others(make_servers: MakeServers, tmp_path: Path) -> None:
     make_servers().start()
-    place = files_of(tmp_path / "data")
+    place = files_of(tmp_path / "a folder")
 
-    private = [tmp_path / "data/servers.json", tmp_path / "data/logs", place / "postgres", place / "valkey"]
+    private = [
+        tmp_path / "a folder/servers.json",
+        tmp_path / "a folder/logs",
+        place / "postgres",
+        place / "valkey",
+    ]
 
     assert [path for path in private if path.stat().st_mode & 0o077] == []
     assert not (place / "postgres/password").exists()
@@ -98,7 +107,7 @@ def test_with_both_variables_set_nothing_is_started_or_written(
     make_servers: MakeServers, tmp_path: Path
 ) -> None:
     assert make_servers(environ={"DATABASE_URL": "elsewhere", "REDIS_URL": "elsewhere"}).start() == {}
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "a folder").exists()
 
 
 def test_another_port_is_taken_where_the_remembered_one_is_in_use(make_servers: MakeServers) -> None:
@@ -117,19 +126,41 @@ def test_a_port_taken_in_the_last_moment_is_given_up_for_another(
     make_servers: MakeServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = embedded.free_port
+        free = embedded_server.free_port
         ports = iter([taken.getsockname()[1], free()])
-        monkeypatch.setattr(embedded, "free_port", lambda _: next(ports))
+        monkeypatch.setattr(embedded_server, "free_port", lambda _: next(ports))
         urls = make_servers(environ=VALKEY_ONLY).start()
 
     assert redis.Redis.from_url(urls["REDIS_URL"]).ping() is True
+
+
+def test_poll_starts_a_dead_server_again_where_it_was(make_servers: MakeServers) -> None:
+    servers = make_servers(durable=True)
+    urls = servers.start()
+    ask(urls["DATABASE_URL"], "CREATE TABLE kept AS SELECT 42 AS answer")
+    killed = pids_of(servers)
+    for pid in killed:
+        os.kill(pid, 9)
+
+    def answers() -> bool:
+        servers.poll()
+        try:
+            redis.Redis.from_url(urls["REDIS_URL"], retry=Retry(NoBackoff(), 0)).ping()
+            return ask(urls["DATABASE_URL"], "SELECT answer FROM kept") == (42,)
+        except (psycopg2.OperationalError, redis.RedisError):
+            return False
+
+    wait_until(lambda: not any(is_running(pid) for pid in killed))
+    wait_until(answers)
+
+    assert len(set(pids_of(servers)) - set(killed)) == 2
 
 
 def test_servers_end_with_an_owner_that_is_killed(
     run_script: Callable[..., subprocess.Popen[str]], make_servers: MakeServers, tmp_path: Path
 ) -> None:
     make_servers()  # for the clean-up
-    owner = run_script(HOLD_SERVERS, str(tmp_path / "data"))
+    owner = run_script(HOLD_SERVERS, str(tmp_path / "a folder"))
     held = json.loads(owner.stdout.readline())  # type: ignore[union-attr]
     assert all(is_running(pid) for pid in held["pids"])
 
@@ -141,7 +172,7 @@ def test_servers_end_with_an_owner_that_is_killed(
 def test_a_server_that_outlived_owner_and_warden_is_replaced(
     run_script: Callable[..., subprocess.Popen[str]], make_servers: MakeServers, tmp_path: Path
 ) -> None:
-    owner = run_script(HOLD_SERVERS, str(tmp_path / "data"))
+    owner = run_script(HOLD_SERVERS, str(tmp_path / "a folder"))
     held = json.loads(owner.stdout.readline())  # type: ignore[union-attr]
     valkey, postgres = held["pids"]
     ask(held["DATABASE_URL"], "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -163,7 +194,7 @@ def test_a_pid_file_that_names_a_foreign_process_is_no_obstacle(
     servers = make_servers()
     servers.start()
     servers.stop()
-    pid_file = files_of(tmp_path / "data") / "postgres/data/postmaster.pid"
+    pid_file = files_of(tmp_path / "a folder") / "postgres/data/postmaster.pid"
     bystander = subprocess.Popen(["sleep", "60"])
     pid_file.write_text(f"{bystander.pid}\n")
 
@@ -179,7 +210,7 @@ def test_an_interrupted_first_start_is_made_anew(make_servers: MakeServers, tmp_
     servers = make_servers()
     servers.start()
     servers.stop()
-    folder = files_of(tmp_path / "data") / "postgres"
+    folder = files_of(tmp_path / "a folder") / "postgres"
     (folder / "data").rename(folder / "unfinished")
     (folder / "unfinished/global/pg_control").unlink()
 
@@ -192,13 +223,13 @@ def test_a_failing_start_names_its_log_and_leaves_nothing_running(
     servers = make_servers()
     servers.start()
     servers.stop()
-    (files_of(tmp_path / "data") / "postgres/data/postgresql.conf").write_text("nonsense = 1\n")
+    (files_of(tmp_path / "a folder") / "postgres/data/postgresql.conf").write_text("nonsense = 1\n")
 
     broken = make_servers()
     with pytest.raises(ServerError) as failure:
         broken.start()
 
-    log = tmp_path / "data/logs/postgres.log"
+    log = tmp_path / "a folder/logs/postgres.log"
     assert "\n" not in str(failure.value)
     assert str(failure.value).startswith("The embedded postgres can't be started: ")
     assert str(failure.value).endswith(f" See {log}.")
@@ -244,8 +275,8 @@ def test_root_copies_programs_that_the_servers_user_cannot_reach(
     urls = servers.start()
 
     assert ask(urls["DATABASE_URL"], "SELECT 1") == (1,)
-    for process, _ in servers._running:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+    for pid in pids_of(servers):
+        status = Path(f"/proc/{pid}/status").read_text()
         assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
-        assert Path(os.readlink(f"/proc/{process.pid}/exe")).is_relative_to(files_of(tmp_path / "data"))
+        assert Path(os.readlink(f"/proc/{pid}/exe")).is_relative_to(files_of(tmp_path / "a folder"))
     assert tmp_path.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""A trading desk for tests: a stepped paper exchange on made candles with one known buy signal, and bots on it."""
+"""A trading desk for tests: a stepped paper exchange, made candles with one known buy signal, and bots."""
 
 from __future__ import annotations
 

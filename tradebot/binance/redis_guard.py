@@ -37,10 +37,10 @@ def with_redis(operation: Callable[[redis.Redis], Result]) -> Result:
     raise failure
 
 
-def read_value(key: str) -> bytes | None:
+def read_value(key: str) -> bytes | str | None:
     """The value of `key`; None when it is missing or of another type. Raises RedisDown like with_redis."""
 
-    def read(client: redis.Redis) -> bytes | None:
+    def read(client: redis.Redis) -> bytes | str | None:
         try:
             return client.get(key)
         except redis.ResponseError:

@@ -119,12 +119,14 @@ class Books:
     def __init__(self, path: Path | None = None) -> None:
         """Open or make the file; without a path the books live in memory. Raises BooksRefused."""
         try:
+            if path is not None:
+                path.touch(mode=0o600)  # there are secrets in it
             self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=2)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise BooksRefused(
                 f"{path} cannot be used: {error} (is another paper exchange using it?)"
             ) from error

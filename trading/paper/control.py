@@ -159,16 +159,26 @@ async def post_clock(exchange: Exchange, request: web.Request) -> Any:
 
 
 async def post_symbol(exchange: Exchange, request: web.Request) -> Any:
-    """POST /paper/symbols/{symbol} {"status"} and/or {"levelQuote"}: halt it, or make its book thin."""
-    body, symbol = await _body(request), request.match_info["symbol"]
-    _known(exchange, symbol)
-    status = body.get("status", exchange.engine.status(symbol))
+    """POST /paper/symbols/{symbol}: halt it, make its book thin, or leave resting orders alone.
+
+    {"status": "BREAK"}, {"levelQuote": 100} (quote units on the best level), {"matchResting": false}.
+    """
+    body, symbol = await _body(request), _known(exchange, request.match_info["symbol"])
+    engine, now_ms = exchange.engine, exchange.clock.now_ms()
+    status = body.get("status", engine.status(symbol))
+    matched = body.get("matchResting", symbol not in engine.resting_off)
     if status not in STATUSES:
         raise ControlRefused(f"status must be one of {', '.join(STATUSES)}")
+    if not isinstance(matched, bool):
+        raise ControlRefused("matchResting is true or false")
     if "levelQuote" in body:
-        exchange.engine.book.by_symbol[symbol] = _amount(body["levelQuote"], "levelQuote")
-    exchange.engine.set_status(symbol, status, exchange.clock.now_ms())
-    return {"symbol": symbol, "status": status}
+        engine.book.by_symbol[symbol] = _amount(body["levelQuote"], "levelQuote")
+    engine.set_status(symbol, status, now_ms)  # matches what rests up to now
+    if matched:
+        engine.resting_off.discard(symbol)
+    else:
+        engine.resting_off.add(symbol)
+    return {"symbol": symbol, "status": status, "matchResting": matched}
 
 
 def _known(exchange: Exchange, symbol: Any) -> str:
@@ -195,8 +205,8 @@ async def post_price(exchange: Exchange, request: web.Request) -> Any:
 async def faults(exchange: Exchange, request: web.Request) -> Any:
     """GET, POST, DELETE /paper/faults: list them, switch one on, switch all (or ?id=) off."""
     if request.method == "POST":
-        wanted = (await _body(request)).items()
-        plain = {name: float(one) if isinstance(one, Decimal) else one for name, one in wanted}
+        body = (await _body(request)).items()
+        plain = {name: float(value) if isinstance(value, Decimal) else value for name, value in body}
         return exchange.faults.add(plain).as_json()
     if request.method == "DELETE":
         wanted = request.query.get("id")

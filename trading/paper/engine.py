@@ -38,6 +38,7 @@ class Engine:
         states = books.symbol_states()
         self._status = {symbol: status for symbol, (status, _) in states.items() if status}
         self._looked = {symbol: looked for symbol, (_, looked) in states.items() if looked}
+        self.resting_off: set[str] = set()  # symbols whose resting orders are not matched, by hand
         self._averages: dict[str, tuple[int, Decimal]] = {}
 
     # -- prices and status
@@ -293,7 +294,8 @@ class Engine:
             self._looked[symbol] = now_ms
             return
         since = self._looked.get(symbol, min(order.time_ms for order in live.values()))
-        if self.status(symbol) == "TRADING" and since < now_ms:
+        is_matched = self.status(symbol) == "TRADING" and symbol not in self.resting_off
+        if is_matched and since < now_ms:
             while live:
                 down, up = thresholds(live)
                 touch = self.market.first_touch(symbol, since, now_ms, down, up)

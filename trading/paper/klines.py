@@ -32,6 +32,7 @@ FIXED_INTERVALS = {
 }
 INTERVALS = ("1s", *FIXED_INTERVALS, "1M")
 LONGEST_MONTH_MS = 31 * DAY_MS
+NO_BARS = Bars(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def klines(
     last = now_ms if end_ms is None else min(now_ms, end_ms)
     first = int(interval.start_of(np.array([market.first_ms(symbol)], dtype=np.int64))[0])
     span = (limit + 1) * interval.longest_ms
+    if last < first or (start_ms is not None and start_ms > last):
+        return NO_BARS
     while True:
         if start_ms is not None:
             low, high = max(start_ms, first), min(last, max(start_ms, first) + span)

@@ -18,6 +18,7 @@ SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"  # as the exchange words it: word cha
 CLIENT_ID_RANGE = r"^[a-zA-Z0-9-_]{1,36}$"
 KEY_RANGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 MICROSECONDS_FROM = 10**15
+LARGEST_INTEGER = 2**63 - 1
 DEFAULT_RECV_WINDOW = Decimal(5000)
 LONGEST_RECV_WINDOW = Decimal(60_000)
 _DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
@@ -102,12 +103,14 @@ class Params:
         return Decimal(value)
 
     def integer(self, name: str, default: int | None = None) -> int | None:
-        """A whole number without sign; -1100 otherwise."""
+        """A whole number without sign; -1100 otherwise, -1108 beyond 63 bits."""
         value = self.text(name)
         if value is None:
             return default
         if not _INTEGER.fullmatch(value) or not value.isascii():
             raise illegal_characters(name, INTEGER_RANGE)
+        if int(value) > LARGEST_INTEGER:
+            raise ApiError(-1108, f"Parameter '{name}' overflowed.")
         return int(value)
 
     def limit(self, default: int, largest: int) -> int:

@@ -239,7 +239,12 @@ def average_price(call: Call) -> dict[str, Any]:
 def ticker_day(call: Call) -> Any:
     """GET ticker/24hr, from the last 24 hours' candles."""
     call.params.choice("type", ("FULL", "MINI"), ApiError(-1139, "Invalid ticker type."))
-    return _shape(call, [row for spec in _chosen(call) if (row := _day_row(call, spec))])
+    specs = _chosen(call)
+
+    def work() -> Any:
+        return _shape(call, [row for spec in specs if (row := _day_row(call, spec))])
+
+    return asyncio.to_thread(work) if len(specs) > 10 else work()
 
 
 def _day_row(call: Call, spec: SymbolSpec) -> dict[str, Any] | None:
@@ -311,5 +316,6 @@ ROUTES = (
     Route("GET", "/fapi/v1/time", server_time, 1, "futures"),
     Route("GET", "/fapi/v1/exchangeInfo", futures_exchange_info, 1, "futures"),
     Route("GET", "/fapi/v1/klines", futures_klines, _futures_klines_weight, "futures"),
+    Route("GET", "/fapi/v1/ticker/price", futures_ticker_price, _one_or_all(1, 2), "futures"),
     Route("GET", "/fapi/v2/ticker/price", futures_ticker_price, _one_or_all(1, 2), "futures"),
 )
