@@ -11,7 +11,8 @@ from django.db import connection
 REACTIVATE = """
 UPDATE trading_botstate AS state
 SET status = CASE WHEN state.in_position THEN 'in position' ELSE 'waiting' END,
-    status_reason = '', daily_pnl = 0, daily_trades_count = 0, trading_day = %(day)s
+    status_reason = '', daily_pnl = 0, daily_trades_count = 0, daily_limit = '',
+    trading_day = %(day)s
 FROM (
     SELECT id FROM trading_botstate
     WHERE status IN ('paused (daily trades)', 'paused (daily loss)', 'paused (daily target)')

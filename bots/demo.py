@@ -77,7 +77,7 @@ def exchange_process(session: DemoSession) -> list[ProcessSpec]:
 def trading_processes(session: DemoSession) -> list[ProcessSpec]:
     """Feed, workers by queue, scheduler and web, in the order in which the first trade needs them."""
     python = sys.executable
-    manage = [python, "manage.py"]
+    manage = [python, str(settings.BASE_DIR / "manage.py")]
 
     def workers(name: str, processes: int, threads: int, *queues: str) -> ProcessSpec:
         argv = [

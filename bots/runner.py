@@ -32,6 +32,7 @@ from tradebot.errors import (
 )
 from trading import money, orders, protocol, recovery, requests
 from trading.accounts import client_for
+from trading.books import count_day
 from trading.decide import decide, difference
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
@@ -169,6 +170,9 @@ def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> 
         state.exit_wanted, state.exit_wanted_since = decision.exit_wanted[:200], now
     if decision.trailing_stop_price is not None:
         state.trailing_stop_price = Decimal(repr(decision.trailing_stop_price))
+    if decision.daily_limit is not None:
+        count_day(state, now)
+        state.daily_limit = decision.daily_limit
     state.status = decision.status
     state.status_reason = decision.reasons[0] if decision.reasons else ""
     if run.price_error and not decision.wishes:
@@ -180,6 +184,10 @@ def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> 
             "exit_wanted",
             "exit_wanted_since",
             "trailing_stop_price",
+            "trading_day",
+            "daily_pnl",
+            "daily_trades_count",
+            "daily_limit",
             "status",
             "status_reason",
             "last_error_message",

@@ -95,6 +95,7 @@ def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Itera
         trading_day=state.trading_day,
         daily_pnl=float(state.daily_pnl),
         daily_trades_count=state.daily_trades_count,
+        daily_limit=state.daily_limit or None,
         realized_total=float(state.realized_total),
         entry_in_doubt="entry" in lanes,
         exit_in_doubt="exit" in lanes,

@@ -261,6 +261,7 @@ def count_day(state: BotState, now: datetime) -> None:
     sums = Trade.objects.filter(
         bot_config_id=state.bot_id, created_at__gte=start, created_at__lt=start + timedelta(days=1)
     ).aggregate(pnl=Sum("realized_pnl"), entries=Count("pk", filter=Q(purpose="ENTRY")))
-    state.trading_day = day
+    if state.trading_day != day:
+        state.trading_day, state.daily_limit = day, ""
     state.daily_pnl = sums["pnl"] or ZERO
     state.daily_trades_count = sums["entries"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from marketdata.types import SymbolRules
-from trading.exits import Levels, describe, exit_reasons, levels, moved_trailing_stop
+from trading.exits import Levels, describe, exit_reasons, levels, moved_trailing_stop, unrealized_pnl
 from trading.filters import below_minimum, lots_to_quantity
 from trading.risk import (
     Day,
@@ -16,6 +17,7 @@ from trading.risk import (
     daily_trades_veto,
     day_of,
     entry_vetoes,
+    newly_reached,
     price_veto,
     usable_price,
     will_veto,
@@ -78,16 +80,18 @@ def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now:
     trailing = moved if moved is not None else state.trailing_stop_price
     at = levels(state.entry_price, protection, trailing, is_long=is_long)
     reasons = exit_reasons(bot, state, market, now, at, price)
+    limit = newly_reached(bot, day_of(state, now), unrealized_pnl(bot, state, market.rules, price))
+    held = Decision("in position", (), trailing_stop_price=moved, daily_limit=limit)
     if state.exit_in_doubt:
         note = "an exit is in doubt; its outcome is being asked for"
-        return Decision("exiting", (note, *reasons), trailing_stop_price=moved)
+        return replace(held, status="exiting", reasons=(note, *reasons))
     if not reasons:
-        return Decision("in position", _holding_notes(bot, state, market, now, at), trailing_stop_price=moved)
+        return replace(held, reasons=_holding_notes(bot, state, market, now, at))
     lots, dust = _exit_lots(bot, state, market.rules, price)
     if dust:
-        return Decision("in position", (dust, *reasons), trailing_stop_price=moved)
+        return replace(held, reasons=(dust, *reasons))
     wish = Wish("EXIT", 0, "SELL" if is_long else "BUY", "MARKET", lots, reasons[0], price=price)
-    return Decision("exiting", tuple(reasons), (wish,), exit_wanted=reasons[0], trailing_stop_price=moved)
+    return replace(held, status="exiting", reasons=tuple(reasons), wishes=(wish,), exit_wanted=reasons[0])
 
 
 def _exit_lots(

@@ -15,17 +15,18 @@ from trading.types import BotView, MarketView, Signal, StateView
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The counters of the UTC day of `now`: realised PnL in quote units and the number of entries."""
+    """The UTC day of `now`: realised PnL in quote units, number of entries, and the limit it has reached."""
 
     pnl: float = 0.0
     trades: int = 0
+    limit: str | None = None
 
 
 def day_of(state: StateView, now: datetime) -> Day:
     """The day's counters; those of another UTC day read as zero."""
     if state.trading_day != now.astimezone(UTC).date():
         return Day()
-    return Day(state.daily_pnl, state.daily_trades_count)
+    return Day(state.daily_pnl, state.daily_trades_count, state.daily_limit)
 
 
 def usable_price(price: Price | None, now: datetime) -> float | None:
@@ -86,23 +87,35 @@ def daily_trades_veto(bot: BotView, day: Day) -> str | None:
 
 
 def daily_loss_veto(bot: BotView, day: Day, unrealized: float = 0.0) -> str | None:
-    """Realised plus unrealised PnL of the day at or below -max_daily_loss_perc of the initial capital."""
+    """Realised plus unrealised PnL at or below -max_daily_loss_perc of the capital, now or earlier today."""
     if bot.max_daily_loss_perc is None:
         return None
     limit = bot.initial_capital * bot.max_daily_loss_perc / 100
     if day.pnl + unrealized > -limit:
-        return None
+        return f"daily loss: the limit of {number(-limit)} was reached today" if day.limit == "loss" else None
     return f"daily loss: {number(day.pnl + unrealized)} today, the limit is {number(-limit)}"
 
 
 def daily_target_veto(bot: BotView, day: Day, unrealized: float = 0.0) -> str | None:
-    """Realised plus unrealised PnL of the day at or above daily_target_perc of the initial capital."""
+    """Realised plus unrealised PnL at or above daily_target_perc of the capital, now or earlier today."""
     if bot.daily_target_perc is None:
         return None
     target = bot.initial_capital * bot.daily_target_perc / 100
     if day.pnl + unrealized < target:
-        return None
+        return f"daily target: {number(target)} was reached today" if day.limit == "target" else None
     return f"daily target: {number(day.pnl + unrealized)} today, the target is {number(target)}"
+
+
+def newly_reached(bot: BotView, day: Day, unrealized: float) -> str | None:
+    """The daily limit that is reached for the first time today, with what is unrealised: "loss" or "target".
+
+    It is remembered, for entries stop until midnight UTC even if the price comes back.
+    """
+    if day.limit is not None:
+        return None
+    if daily_loss_veto(bot, day, unrealized):
+        return "loss"
+    return "target" if daily_target_veto(bot, day, unrealized) else None
 
 
 def symbol_veto(symbol: str, rules: SymbolRules | None) -> str | None:

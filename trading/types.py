@@ -67,6 +67,7 @@ class StateView:
     trading_day: date | None = None  # the UTC day that the counters below belong to
     daily_pnl: float = 0.0  # realised, net, in quote units
     daily_trades_count: int = 0
+    daily_limit: str | None = None  # "loss" or "target", once reached on trading_day with what was unrealised
     realized_total: float = 0.0  # realised since ever, for compounding
     entry_in_doubt: bool = False  # an entry request is PREPARED, UNKNOWN, LATE or QUARANTINED
     exit_in_doubt: bool = False
@@ -140,7 +141,8 @@ class Decision:
     """What should be. No wish beyond what exists is a Hold.
 
     `reasons` are sentences for the owner, the most telling first. `exit_wanted` is the reason that must be
-    remembered in the same commit as the EXIT. `trailing_stop_price` is a moved stop to remember, else None.
+    remembered in the same commit as the EXIT. `trailing_stop_price` is a moved stop to remember, else None;
+    `daily_limit` a limit ("loss", "target") that the day has just reached.
     """
 
     status: str
@@ -148,8 +150,10 @@ class Decision:
     wishes: tuple[Wish, ...] = ()
     exit_wanted: str | None = None
     trailing_stop_price: float | None = None
+    daily_limit: str | None = None
 
     @property
     def acts(self) -> bool:
         """Whether a run is needed: something to place or to remember."""
-        return bool(self.wishes) or self.trailing_stop_price is not None
+        to_remember = (self.trailing_stop_price, self.daily_limit)
+        return bool(self.wishes) or any(value is not None for value in to_remember)

@@ -7,27 +7,30 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import redis
 from django.contrib import admin, messages
 from django.contrib.admin import RelatedOnlyFieldListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from bots import services
 from bots.actors import wake_bot
 from bots.admin.forms import BOT_FIELDSETS, BotForm
+from bots.explain import explain
 from bots.models import BotConfig, BotInbox
 from tradebot.admin_base import OwnedAdmin, number_html, plain, short_html
 from tradebot.clock import now
-from tradebot.errors import InvalidInput, Refused
+from tradebot.errors import InvalidInput, Refused, TradebotError
 
 MOST_AT_ONCE = 500  # bots an action takes: each one is a transaction of its own
 MOST_TOLD = 20  # refusals that are shown one by one
 STATE_FIELDS = [
     "active",
     "status_column",
+    "outlook",
     "position",
     "entry_price",
     "pnl_today",
@@ -96,6 +99,18 @@ class BotConfigAdmin(OwnedAdmin):
         if not bot.state.status_reason:
             return status
         return format_html("{}<br>{}", status, short_html(bot.state.status_reason, 60))
+
+    @admin.display(description="next look")
+    def outlook(self, bot: BotConfig) -> str:
+        """What a look would decide now, and why; reckoned when somebody opens the page."""
+        try:
+            decision = explain(bot, now())
+        except TradebotError as error:
+            return str(error)
+        except redis.RedisError:
+            return "Not known: Redis does not answer."
+        lines = ((reason,) for reason in decision.reasons or (decision.status,))
+        return format_html_join("", "<div>{}</div>", lines)
 
     @admin.display(description="position")
     def position(self, bot: BotConfig) -> str:

@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
+from bots.explain import explain
 from bots.models import BotConfig
 from tests.admin.support import (
     BOT_ADD,
@@ -31,6 +33,7 @@ from tests.support.owners import (
     row_counts,
     values_of,
 )
+from tradebot.clock import now
 from trading.models import ExchangeAccount
 
 pytestmark = pytest.mark.django_db
@@ -264,3 +267,19 @@ def test_the_name_of_a_bot_is_shown_escaped_everywhere(browser: Client, account:
         content = browser.get(url).content.decode()
         assert "<script>alert" not in content
         assert "&lt;script&gt;alert" in content
+
+
+def test_the_page_of_a_bot_says_what_the_next_look_would_decide(browser: Client, bot: BotConfig) -> None:
+    reasons = explain(bot, now()).reasons
+    assert reasons
+    assert reasons[0] in page(browser, BOT_CHANGE, bot.pk)
+
+
+def test_the_page_of_a_bot_opens_while_redis_is_down(
+    browser: Client, bot: BotConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*arguments: Any) -> None:
+        raise redis.ConnectionError("refused")
+
+    monkeypatch.setattr("bots.admin.bots.explain", down)
+    assert "Not known: Redis does not answer." in page(browser, BOT_CHANGE, bot.pk)

@@ -137,7 +137,9 @@ def test_an_exit_once_wanted_stays_wanted_with_its_reason() -> None:
 )
 def test_no_pause_and_no_limit_stops_an_exit(config: dict[str, object], state: dict[str, object]) -> None:
     decision = decide(bot(**config), position(protection=STOP_2, **state), at_price(97.0), NOW)
-    assert decision == left("stop-loss: price 97 is at or below 98", 97.0)
+    assert dataclasses.replace(decision, daily_limit=None) == left(
+        "stop-loss: price 97 is at or below 98", 97.0
+    )
 
 
 def test_exits_go_on_where_entries_are_stopped_and_the_symbol_is_halted_or_unknown() -> None:
@@ -194,7 +196,12 @@ def test_a_daily_limit_closes_only_where_the_bot_says_so(
     staying = decide(bot(**config), state, at_price(price), NOW)
     assert (staying.status, staying.wishes) == ("in position", ())
     closing = decide(bot(close_on_daily_limit=True, **config), state, at_price(price), NOW)
-    assert closing == left(reason, price) if reason else closing.status == "in position"
+    limit = reason and ("loss" if "loss" in reason else "target")
+    assert (staying.daily_limit, closing.daily_limit) == (limit, limit)
+    if reason:
+        assert dataclasses.replace(closing, daily_limit=None) == left(reason, price)
+    else:
+        assert closing.status == "in position"
 
 
 def test_a_shorts_unrealised_pnl_is_mirrored() -> None:
@@ -388,3 +395,24 @@ def test_whatever_the_market_says_a_decision_is_sound(
         assert wish.purpose == "ENTRY" or wish.lots <= lots
         assert (decision.exit_wanted is not None) == (wish.purpose == "EXIT")
     assert decide(config, state, view, NOW) == decision
+
+
+def test_a_daily_limit_reached_with_unrealised_loss_is_remembered_until_the_next_day():
+    limited = bot(max_daily_loss_perc=1.0)
+    held = position(trading_day=TODAY)
+    deep = decide(limited, held, at_price(90.0), NOW)
+    assert (deep.daily_limit, deep.acts, deep.wishes) == ("loss", True, ())
+    known = position(trading_day=TODAY, daily_limit="loss")
+    assert decide(limited, known, at_price(90.0), NOW).acts is False
+    flat = decide(limited, StateView(trading_day=TODAY, daily_limit="loss"), market(), NOW)
+    assert (flat.status, flat.wishes) == ("paused (daily loss)", ())
+    assert flat.reasons[0] == "not buying: daily loss: the limit of -10 was reached today"
+    tomorrow = StateView(trading_day=TODAY - timedelta(days=1), daily_limit="loss")
+    assert decide(limited, tomorrow, market(), NOW).status == "entering"
+
+
+def test_a_daily_target_reached_with_unrealised_profit_closes_where_the_bot_says_so():
+    limited = bot(daily_target_perc=1.0, close_on_daily_limit=True)
+    found = decide(limited, position(trading_day=TODAY), at_price(110.0), NOW)
+    assert found.daily_limit == "target"
+    assert found.exit_wanted == "daily target: 10 today, the target is 10"

@@ -36,6 +36,7 @@ class BotState(models.Model):
     trading_day = models.DateField(null=True, blank=True)
     daily_pnl = amount(default=0)
     daily_trades_count = models.PositiveIntegerField(default=0)
+    daily_limit = models.CharField(max_length=6, blank=True, default="")  # loss, target: reached today
     realized_total = amount(default=0)
     rejections_in_a_row = models.PositiveIntegerField(default=0)
 

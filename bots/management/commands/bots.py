@@ -75,9 +75,7 @@ class Command(TradebotCommand):
             bot = document["bot"]
             self.stdout.write(f"Created {bot['name']}. Start it: manage.py bots start {bot['id']}")
         elif document["bots"]:
-            rows = [
-                [str("-" if value is None else value) for value in row.values()] for row in document["bots"]
-            ]
+            rows = [[_cell(value) for value in row.values()] for row in document["bots"]]
             self.stdout.write(table(HEAD, rows))
         else:
             self.stdout.write("No bots yet. Create one: manage.py bots create --help")

@@ -92,6 +92,7 @@ class Command(BaseCommand):
 
     def _go_on(self, exchange: Supervisor, until: float | None) -> bool:
         exchange.poll()
+        current_demo().servers.poll()
         return until is None or time.monotonic() < until
 
     def _sum_up(self, result: demo.DemoReport) -> None:
