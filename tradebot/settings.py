@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 from environs import Env, EnvError
@@ -42,9 +43,18 @@ def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
+def _has_host(address: str) -> bool:
+    """Whether an address names a host, and a possible port, if it names one."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _url(name: str, default: str) -> str:
     value = str(_read(name, "str", default)).rstrip("/")
-    if not value.startswith(("http://", "https://")):
+    if not value.startswith(("http://", "https://")) or not _has_host(value):
         raise ConfigError(
             f"The environment variable {name} must be an address like http://127.0.0.1:8899, not {value!r}."
         )
@@ -59,14 +69,19 @@ def _database(name: str) -> Any:
             "postgresql://user:password@host:5432/name; only PostgreSQL is supported."
         )
     try:
-        return dj_database_url.parse(value, conn_max_age=600)
+        parsed = dj_database_url.parse(value, conn_max_age=600)
     except (ValueError, dj_database_url.ParseError, dj_database_url.UnknownSchemeError):
         raise ConfigError(f"The environment variable {name} is not a PostgreSQL address.") from None
+    if not parsed["NAME"]:
+        raise ConfigError(f"The environment variable {name} names no database; it comes after the last /.")
+    return parsed
 
 
 def _redis(name: str) -> str:
     value = str(_read(name, "str"))
-    if not value.startswith(("redis://", "rediss://", "unix://")):
+    number = urlsplit(value).path.strip("/") if _has_host(value) else "none"
+    is_address = value.startswith(("redis://", "rediss://")) and (not number or number.isdecimal())
+    if not is_address and not value.startswith("unix://"):
         raise ConfigError(
             f"The environment variable {name} must be an address like redis://127.0.0.1:6379/0."
         )
@@ -74,6 +89,8 @@ def _redis(name: str) -> str:
 
 
 SECRET_KEY = _read("SECRET_KEY", "str")
+if not SECRET_KEY:
+    raise ConfigError("The environment variable SECRET_KEY is empty; it must hold 50 random characters.")
 FERNET_KEYS = _read("FERNET_KEYS", "list")
 if not FERNET_KEYS or not all(len(key) >= 32 for key in FERNET_KEYS):
     raise ConfigError(

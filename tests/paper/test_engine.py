@@ -319,3 +319,16 @@ def test_money_is_neither_made_nor_lost(rig: Rig) -> None:
     assert rig.free("XYZ") + rig.locked("XYZ") == D(10) + bought - sold - fees["XYZ"]
     assert rig.free("USDT") + rig.locked("USDT") == D(10_000) - paid - fees["USDT"]
     assert sold > 0
+
+
+def test_a_triggered_leg_that_rests_keeps_the_coins_of_the_pair(rig: Rig) -> None:
+    rig.step(130)
+    above = rig.new("SELL", "TAKE_PROFIT_LIMIT", "2", price="112", stop_price="108", client_id="target")
+    below = rig.new("SELL", "STOP_LOSS", "2", stop_price="90", client_id="stop")
+    one, [stop, target] = rig.exchange.engine.place_oco(rig.account, above, below, "pair", rig.now_ms)
+    rig.step(300)
+    assert (stop.status, target.status, one.status) == ("EXPIRED", "NEW", "EXECUTING")
+    assert target.working_ms > rig.start_ms + 180_000
+    assert (target.locked, rig.locked("XYZ"), rig.free("XYZ")) == (D("2"), D("2"), D("8"))
+    rig.exchange.engine.cancel(rig.account, target, rig.now_ms)
+    assert (one.status, rig.locked("XYZ"), rig.free("XYZ")) == ("ALL_DONE", D("0"), D("10"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -24,6 +25,7 @@ from tests.support.shared import require_shared
 FLAT = (100.0, 100.0, 100.0, 100.0)
 FALL = (100.0, 100.0, 90.0, 95.0)
 KEY = "paper-test"
+DAY_MS = 86_400_000
 
 
 def program(*options: str) -> subprocess.CompletedProcess[str]:
@@ -237,8 +239,15 @@ def test_on_wall_time_files_are_moved_by_whole_days_into_the_future(tmp_path: Pa
         rows = paper.public("/api/v3/klines", symbol="ETHUSDT", interval="1m", limit=1000).json()
         assert len(rows) == 1000
         assert rows[-1][0] <= now_ms <= rows[-1][6]
-        price = paper.public("/api/v3/ticker/price", symbol="ETHUSDT").json()["price"]
-        assert float(rows[-1][3]) <= float(price) <= float(rows[-1][2]) or now_ms % 60_000 > 55_000
+    text = gzip.decompress((folder / "ETHUSDT-1m.csv.gz").read_bytes()).decode()
+    recorded = {int(line.partition(",")[0]): line.split(",") for line in text.splitlines()[1:]}
+    last_ms = max(recorded)
+    days = -(-(now_ms - last_ms) // DAY_MS)
+    assert now_ms <= last_ms + days * DAY_MS < now_ms + DAY_MS
+    for row in rows[:-1]:
+        assert [float(value) for value in row[1:5]] == [
+            float(value) for value in recorded[row[0] - days * DAY_MS][1:5]
+        ]
 
 
 def test_python_binance_trades_here(paper: Paper, key: str) -> None:

@@ -307,9 +307,11 @@ class Engine:
 
     def _touched(self, symbol: str, touch: Touch) -> None:
         orders = sorted(self.books.open[symbol].values(), key=lambda order: order.order_id)
+        hit = [order for order in orders if reached(order, touch.price)]
+        assert hit  # or the same touch would be found for ever
         with self.books.transaction():
-            for order in orders:
-                if order.is_open and reached(order, touch.price):
+            for order in hit:
+                if order.is_open:  # not ended by one before it
                     self._hit(order, touch)
             self.books.save_symbol(symbol, self._status.get(symbol), touch.at_ms)
 

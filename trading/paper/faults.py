@@ -103,10 +103,13 @@ async def _drip(fault: Fault, request: web.Request, answer: Answer) -> Answer:
     content = body if isinstance(body, bytes) else b"{}"
     stream = web.StreamResponse(headers={"Content-Type": "application/json"})
     stream.content_length = len(content)
-    await stream.prepare(request)
-    for place in range(len(content)):
-        await stream.write(content[place : place + 1])
-        await asyncio.sleep(float(fault.options.get("interval", 1.0)))
+    try:
+        await stream.prepare(request)
+        for place in range(len(content)):
+            await stream.write(content[place : place + 1])
+            await asyncio.sleep(float(fault.options.get("interval", 1.0)))
+    except ConnectionResetError:  # the client has given up, as it should
+        raise Dropped from None
     return stream
 
 
