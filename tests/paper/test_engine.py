@@ -332,3 +332,14 @@ def test_a_triggered_leg_that_rests_keeps_the_coins_of_the_pair(rig: Rig) -> Non
     assert (target.locked, rig.locked("XYZ"), rig.free("XYZ")) == (D("2"), D("2"), D("8"))
     rig.exchange.engine.cancel(rig.account, target, rig.now_ms)
     assert (one.status, rig.locked("XYZ"), rig.free("XYZ")) == ("ALL_DONE", D("0"), D("10"))
+
+
+def test_a_rising_candle_goes_to_its_low_first(candles: Candles) -> None:
+    rig = make_rig(candles(FLAT, (100.0, 110.0, 96.0, 105.0)))
+    rig.place("BUY", "LIMIT", "1", price="98")
+    rig.place("SELL", "LIMIT", "1", price="103")
+    rig.step(120)
+    assert [(fill.time_ms - rig.start_ms, fill.price) for fill in rig.fills()] == [
+        (70_000, D("98")),  # half of the first third: 100 to 96
+        (90_000, D("103")),  # half of the second third: 96 to 110
+    ]

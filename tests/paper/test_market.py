@@ -121,6 +121,8 @@ def test_the_open_candle_is_last_and_becomes_the_final_one(market: SyntheticMark
         assert last.open_ms.tolist() == [NOW_MS - MINUTE_MS, NOW_MS]
         assert last.open[-1] == final.open[0]
         assert last.close[-1] == market.price("BTCUSDT", NOW_MS + second * 1000)
+        seen = [market.price("BTCUSDT", NOW_MS + at) for at in range(0, second * 1000 + 1, 250)]
+        assert (last.high[-1], last.low[-1]) == (max(seen), min(seen))
         highs.append(float(last.high[-1]))
     assert highs == sorted(highs)
     assert highs[-1] <= final.high[0]

@@ -1,0 +1,39 @@
+"""Fixtures of the workers: a desk, and worker processes that are ended at the end of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.cluster import running_workers
+from tests.support.desk import Desk, open_desk
+from tradebot.processes import ProcessSpec, Supervisor
+
+
+@pytest.fixture
+def make_desk(
+    tmp_path, settings, django_user_model, transactional_db
+) -> Iterator[Callable[[list[str]], Desk]]:
+    """Makes a desk on the named symbols; it is closed at the end."""
+    with ExitStack() as stack:
+
+        def make(names: list[str]) -> Desk:
+            desk = open_desk(tmp_path, settings, django_user_model, names)
+            stack.callback(desk.paper.stop)
+            stack.callback(desk.feed.close)
+            return desk
+
+        yield make
+
+
+@pytest.fixture
+def start_workers(tmp_path) -> Iterator[Callable[..., Supervisor]]:
+    """Starts worker processes; they are ended at the end."""
+    with ExitStack() as stack:
+
+        def start(*specs: ProcessSpec) -> Supervisor:
+            return stack.enter_context(running_workers(tmp_path / "logs", list(specs)))
+
+        yield start

@@ -1,0 +1,40 @@
+"""Work spreads over the processes and threads of the workers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from bots.actors import run_bot
+from tests.support.cluster import tail
+from tests.support.desk import SIGNAL
+from tests.support.environment import child_environment
+from tests.support.waiting import wait_until
+from tests.workers.support import booted, done, witnessed_worker
+from tradebot import clock
+
+NAMES = [f"COIN{number:02}USDT" for number in range(20)]
+MESSAGES = 200
+PROCESSES, THREADS = 2, 4
+
+
+def test_two_hundred_runs_are_shared_by_both_processes_and_all_threads(make_desk, start_workers, tmp_path):
+    desk = make_desk(NAMES)
+    for name in NAMES:
+        desk.add_bot(name, initial_capital="100")
+    desk.go_to(SIGNAL - timedelta(seconds=20))  # nobody trades
+    env = child_environment(PAPER_SPOT_URL=desk.paper.url, PAPER_FUTURES_URL=desk.paper.url, CLOCK="stepped")
+    start_workers(
+        witnessed_worker("trading", env, "exits", "entries", processes=PROCESSES, threads=THREADS)
+    )
+    wait_until(lambda: len(booted()) == PROCESSES, seconds=30)
+    slot = clock.slot_of(clock.now()).isoformat()
+    for number in range(MESSAGES):
+        run_bot.send(desk.bots[number % len(NAMES)].pk, slot, "minute", f"message {number}")
+    wait_until(lambda: len(done()) == MESSAGES, seconds=60)
+    assert {one.outcome for one in done()} == {"good"}, tail(tmp_path / "logs")
+    by_process = Counter(one.pid for one in done())
+    assert set(by_process) == booted()
+    assert max(by_process.values()) <= 0.8 * MESSAGES, by_process
+    by_thread = Counter((one.pid, one.thread) for one in done())
+    assert len(by_thread) == PROCESSES * THREADS, by_thread
