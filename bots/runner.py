@@ -52,6 +52,7 @@ class _Run:
     slot: datetime
     now: Callable[[], datetime]
     client: ExchangeClient
+    market: MarketCache
     fresh_price: Price | None = None
     price_error: str = ""
     row: BotRun | None = None
@@ -83,7 +84,7 @@ def run_bot(
         return runs.fail(config, trigger, key, slot, "api key decrypt failed", str(error), now())
     except ClientInitFailed as error:
         return runs.fail(config, trigger, key, slot, "client init failed", str(error), now())
-    run = _Run(config, trigger, key, slot, now, client)
+    run = _Run(config, trigger, key, slot, now, client, MarketCache([config], now()))
     try:
         return _run(run)
     except (BotBusy, IllegalTransition):
@@ -99,7 +100,7 @@ def _run(run: _Run) -> RunResult:
     bot_id = run.config.pk
     recovered = None
     if recovery.has_doubts(bot_id):
-        rules = MarketCache([run.config], run.now()).rules(run.config)
+        rules = run.market.rules(run.config)
         recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
     _freshen(run)
     while True:
@@ -121,12 +122,11 @@ def _run(run: _Run) -> RunResult:
 def _freshen(run: _Run) -> None:
     """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
     now = run.now()
-    market = MarketCache([run.config], now)
-    rules = market.rules(run.config)
+    rules = run.market.rules(run.config)
     quote = rules.quote if rules else "USDT"
     if not money.is_fresh(run.config.account_id, run.config.market, quote, now):
         money.refresh(run.config.account_id, run.config.market, quote, run.client, now)
-    price = market.view(run.config).price
+    price = run.market.view(run.config).price
     if price is not None and (now - price.at).total_seconds() <= settings.TIMINGS.price_max_age_seconds:
         return
     try:
@@ -144,16 +144,18 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
     now = run.now()
     with transaction.atomic(durable=True):
         state = lock_state(run.config.pk)
-        run.config = config = BotConfig.objects.select_related("account").get(pk=run.config.pk)
-        market = MarketCache([config], now)
+        config = BotConfig.objects.select_related("account").get(pk=run.config.pk)
+        if config.version != run.config.version:
+            run.market = MarketCache([config], now)
+        run.config = config
         taken = inbox.take(state, config, now)
         in_flight = _in_flight(run)
         lanes = doubtful_lanes([config.pk]).get(config.pk, set())
-        view = snapshot(config, state, market, lanes)
-        decision = decide(view.bot, view.state, market.view(config, run.fresh_price), now)
+        view = snapshot(config, state, run.market, lanes)
+        decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
-        prepared = _prepare(run, state, decision, market.rules(config), lanes, in_flight, now)
+        prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
         inbox.answer(taken, prepared.reasons, now)
         return prepared
 
@@ -259,7 +261,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         request.pk,
         bot_id=run.config.pk,
         epoch=request.epoch,
-        client=client_for(run.config.account, run.config.market, _lane(request)),
+        client=run.client.for_lane(_lane(request)),
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
@@ -275,8 +277,8 @@ def _lane(request: OrderRequest) -> Literal["entry", "exit"]:
 
 def _why_not_wanted(state: BotState) -> str | None:
     """Why an entry that was committed is not wanted any more: the bot's will is read again under the lock."""
-    config = BotConfig.objects.get(pk=state.bot_id)
-    if not config.is_active or config.deleted_at is not None:
+    is_active = BotConfig.objects.filter(pk=state.bot_id, is_active=True, deleted_at__isnull=True)
+    if not is_active.exists():
         return "the bot was paused"
     if state.hold:
         return f"the bot is paused ({state.hold})"

@@ -38,13 +38,16 @@ def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, A
 
     Taken after the bot's lock, in the order of the assets' names, and never held over a request.
     """
-    AccountState.objects.bulk_create(
-        [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
-        ignore_conflicts=True,
-    )
     rows = (
         AccountState.objects.filter(account_id=account_id, market=market, asset__in=assets)
         .order_by("asset")
         .select_for_update(no_key=True, of=("self",))
     )
-    return {row.asset: row for row in rows}
+    found = {row.asset: row for row in rows}
+    if len(found) < len(assets):
+        AccountState.objects.bulk_create(
+            [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
+            ignore_conflicts=True,
+        )
+        found = {row.asset: row for row in rows.all()}
+    return found
