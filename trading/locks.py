@@ -8,6 +8,7 @@ from tradebot.errors import BotBusy
 from trading.models import AccountState, BotState
 
 LOCK_NOT_AVAILABLE = "55P03"
+LATER_LOCK_TIMEOUT = "10000ms"
 
 
 def _is_busy(error: OperationalError) -> bool:
