@@ -26,8 +26,11 @@ def lock_state(bot_id: int, *, wait_seconds: float = 0) -> BotState:
         if not wait_seconds:
             return rows.select_for_update(nowait=True, no_key=True, of=("self",)).get()
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(wait_seconds * 1000)}ms"])
-        return rows.select_for_update(no_key=True, of=("self",)).get()
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{wait_seconds * 1000:.0f}ms"])
+            state = rows.select_for_update(no_key=True, of=("self",)).get()
+            # what follows, an answer of the exchange above all, is not to be lost for a short wait
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LATER_LOCK_TIMEOUT])
+        return state
     except OperationalError as error:
         if not _is_busy(error):
             raise
