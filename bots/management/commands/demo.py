@@ -101,6 +101,12 @@ class Command(BaseCommand):
             f"{result.screens} screens, {result.runs} runs, {result.orders} orders, {result.trades} trades; "
             f"the books {agree} with the exchange's."
         )
+        for what, seconds, aim in (
+            ("screen", result.first_screen_seconds, 10),
+            ("trade", result.first_trade_seconds, 60),
+        ):
+            came = "did not come" if seconds is None else f"came after {seconds} s"
+            self.stdout.write(f"The first {what} {came} (aim: {aim} s).")
         for difference in result.differences:
             self.stdout.write(f"  {difference}")
 
