@@ -107,7 +107,7 @@ def _run(run: _Run) -> RunResult:
         prepared = _decide_and_prepare(run)
         if prepared.request is not None:
             sent = _send(run, prepared)
-            if sent.state == "ACCEPTED" and time.monotonic() < deadline:
+            if sent.state == "ACCEPTED" and time.monotonic() < deadline and _is_more_to_do(run):
                 continue
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
             continue
@@ -269,6 +269,26 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
     run.requests[-1] = sent
     runs.note_outcome(run.config.pk, sent)
     return sent
+
+
+def _is_more_to_do(run: _Run) -> bool:
+    """After an order, without the lock, as a screen looks: is a difference or mail left? Then T1 runs again.
+
+    If not, what this look says is written as the status, fenced by the epoch like a screen's.
+    """
+    config, now = run.config, run.now()
+    state = BotState.objects.get(bot_id=config.pk)
+    if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
+        return True
+    view = snapshot(config, state, run.market, ())
+    decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
+    if decision.acts:
+        return True
+    reason = decision.reasons[0] if decision.reasons else ""
+    BotState.objects.filter(bot_id=config.pk, epoch=state.epoch).update(
+        status=decision.status, status_reason=reason
+    )
+    return False
 
 
 def _lane(request: OrderRequest) -> Literal["entry", "exit"]:

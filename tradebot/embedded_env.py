@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from django.core.management.base import BaseCommand, CommandError
+
 from tradebot.embedded import ServerError, Servers
 from tradebot.embedded_files import claim_port, write_private
 from tradebot.warden import Warden
@@ -29,6 +31,7 @@ DEFAULT_DATA = Path(".data/demo")
 WEB_PORTS = range(8000, 8100)
 PAPER_PORTS = range(8900, 9000)
 LOCK_WAIT_SECONDS = 20.0
+LONGEST_SECONDS = 10**8
 OWN_NAMES = ("demo.json", "demo.lock", "servers.json", "servers", "logs", "paper")  # what --fresh may remove
 FAILED, USAGE, REFUSED = 1, 2, 4  # exit codes
 
@@ -86,14 +89,26 @@ def prepare_demo_environment(argv: list[str]) -> None:
     _session.began = began
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The demo's options: read here before Django starts, and shown by the command's help."""
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help=f"data folder ({DEFAULT_DATA})")
+    parser.add_argument("--port", type=int, help="port of the web process (8000 or the next free)")
+    parser.add_argument("--fresh", action="store_true", help="begin with an empty data folder")
+    parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="stop by itself")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="manage.py demo", add_help=False, allow_abbrev=False)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--fresh", action="store_true")
-    options, _ = parser.parse_known_args(argv[2:])
+    parser = BaseCommand().create_parser("manage.py", "demo", allow_abbrev=False)  # with Django's own options
+    add_options(parser)
+    try:
+        options = parser.parse_args(argv[2:])
+    except CommandError as error:
+        _end(str(error), USAGE)
     if options.port is not None and not 1 <= options.port <= 65535:
-        parser.error(f"--port must be from 1 to 65535, not {options.port}")
+        _end(f"--port must be from 1 to 65535, not {options.port}.", USAGE)
+    if options.exit_after is not None and not 0 < options.exit_after < LONGEST_SECONDS:
+        _end("--exit-after must be a number of seconds above 0.", USAGE)
     return options
 
 

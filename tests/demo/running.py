@@ -30,10 +30,9 @@ Process = tuple[int, str]  # id, and when it was started: ids come again
 class RunningDemo:
     """`manage.py demo` with its own process group, as a shell starts it."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self.data = folder / "data"
-        self.out, self.err = folder / "out.txt", folder / "err.txt"
+    def __init__(self, data: Path, *arguments: str) -> None:
+        self.data = data
+        self.out, self.err = (free_name(data, end) for end in ("out", "err"))
         self.seen: set[Process] = set()  # every process that it ever had
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -143,6 +142,12 @@ class RunningDemo:
             self.process.kill()
             self.process.wait()
         Servers(self.data).remove_files()
+
+
+def free_name(data: Path, end: str) -> Path:
+    """A file beside the data folder, of this start alone."""
+    names = (data.with_name(f"{data.name}-{number}.{end}") for number in range(1, 100))
+    return next(path for path in names if not path.exists())
 
 
 def query(database_url: str, statement: str) -> list[Any]:

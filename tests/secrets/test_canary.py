@@ -39,7 +39,9 @@ NEW_SECRET = "CanarySecretThree998877665544332211zzyyxxwwvvuuttssrrqqppoonnmmll"
 CANARIES = (KEY, SECRET, OTHER_KEY, OTHER_SECRET, NEW_KEY, NEW_SECRET)
 POOR = '{"code": -2010, "msg": "Account has insufficient balance for requested action."}'
 ECHO = (  # some proxies repeat the request in their answer
-    '{"code": -1100, "msg": "bad request: /api/v3/order?symbol=X&signature=0123abcd X-MBX-APIKEY: ' + KEY + '"}'
+    '{"code": -1100, "msg": "bad request: /api/v3/order?symbol=X&signature=0123abcd X-MBX-APIKEY: '
+    + KEY
+    + '"}'
 )
 
 
@@ -68,7 +70,17 @@ def worker(desk: Desk) -> ProcessSpec:
     env = child_environment(PAPER_SPOT_URL=desk.paper.url, PAPER_FUTURES_URL=desk.paper.url, CLOCK="stepped")
     argv = [
         *[sys.executable, "-m", "dramatiq", "django_dramatiq.setup", "bots.actors", "marketdata.actors"],
-        *["tests.secrets.sabotage", "tests.workers.witness", "-v", "--path", str(ROOT), "--processes", "1", "--threads", "2"],
+        *[
+            "tests.secrets.sabotage",
+            "tests.workers.witness",
+            "-v",
+            "--path",
+            str(ROOT),
+            "--processes",
+            "1",
+            "--threads",
+            "2",
+        ],
     ]
     return ProcessSpec("worker", argv, {"dramatiq_worker_timeout": "10", **env})
 
@@ -184,9 +196,7 @@ def somebody_enters_keys(story: Story, browser: Client) -> str:
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert "64 letters and digits" in answers[0].content.decode()
-    assert ExchangeSecret.objects.get(account=story.broken).api_key == _bind(
-        story.broken, "api_key", NEW_KEY
-    )
+    assert ExchangeSecret.objects.get(account=story.broken).api_key == _bind(story.broken, "api_key", NEW_KEY)
     return "\n".join(answer.content.decode() for answer in answers)
 
 
@@ -243,7 +253,12 @@ def test_the_canaries_are_found_nowhere(
 
 @pytest.mark.parametrize("canary", CANARIES)
 def test_a_leak_would_be_found(canary: str) -> None:
-    for text in (f"x{canary}y", canary[:20], f"\\x{canary.encode().hex()}", base64.b64encode(canary.encode())):
+    for text in (
+        f"x{canary}y",
+        canary[:20],
+        f"\\x{canary.encode().hex()}",
+        base64.b64encode(canary.encode()),
+    ):
         assert leaks("here", text if isinstance(text, str) else text.decode()), text
     assert leaks("here", "?timestamp=1&signature=00")
     assert not leaks("here", "nothing")

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from bots import demo
-from tradebot.embedded_env import current_demo
+from tradebot.embedded_env import add_options, current_demo
 from tradebot.errors import StaleData
 from tradebot.processes import Supervisor
 
@@ -26,19 +26,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The same options that manage.py reads before Django starts."""
-        parser.add_argument("--data", default=".data/demo", help="data folder (.data/demo)")
-        parser.add_argument("--port", type=int, help="port of the web process (8000 or the next free)")
-        parser.add_argument("--fresh", action="store_true", help="begin with an empty data folder")
-        parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="stop by itself")
-        parser.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
+        add_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until Ctrl-C or --exit-after; exit code 1 if nothing traded or the books differ."""
         session = current_demo()
         since = datetime.now(UTC) - timedelta(seconds=time.monotonic() - session.began)
         seconds = options["exit_after"]
-        if seconds is not None and not 0 < seconds < 10**8:
-            self._end("--exit-after must be a number of seconds above 0.", 2)
         out = self.stderr if options["json"] else self.stdout
         out.ending = "\n"
         exchange = Supervisor(
