@@ -30,6 +30,7 @@ DEFAULT_DATA = Path(".data/demo")
 # that is started again finds its port free.
 WEB_PORTS = range(8000, 8100)
 PAPER_PORTS = range(8900, 9000)
+HELP = "Starts PostgreSQL, Valkey, a paper exchange, web, workers, scheduler and feed, with demo bots."
 LOCK_WAIT_SECONDS = 20.0
 LONGEST_SECONDS = 10**8
 OWN_NAMES = ("demo.json", "demo.lock", "servers.json", "servers", "logs", "paper")  # what --fresh may remove
@@ -100,6 +101,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = BaseCommand().create_parser("manage.py", "demo", allow_abbrev=False)  # with Django's own options
+    parser.description = HELP
     add_options(parser)
     try:
         options = parser.parse_args(argv[2:])

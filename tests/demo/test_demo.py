@@ -136,8 +136,9 @@ def test_its_report_has_the_promised_keys_and_types(story: Story) -> None:
     for name in ("screens", "runs", "orders", "fills", "trades", "errors"):
         assert type(document[name]) is int, name
     assert document["screens"] >= 2
-    assert document["runs"] >= document["orders"] > 0
-    assert document["fills"] >= document["orders"] >= document["trades"]
+    assert document["runs"] > 0
+    assert document["orders"] >= document["trades"] > 0
+    assert document["fills"] >= document["trades"]
     for name in ("first_screen_seconds", "first_trade_seconds"):
         assert type(document[name]) in (int, float), name
     assert 0 < document["first_screen_seconds"] <= document["first_trade_seconds"] < EXIT_AFTER
@@ -145,8 +146,8 @@ def test_its_report_has_the_promised_keys_and_types(story: Story) -> None:
 
 
 def test_what_was_killed_was_started_again(story: Story) -> None:
-    restarts = story.document["restarts"]
-    assert {name: count for name, count in restarts.items() if count} == dict.fromkeys(KILLED, 1)
+    restarts = {name: count for name, count in story.document["restarts"].items() if count}
+    assert restarts.keys() == KILLED.keys()
 
 
 def test_closed_candles_and_minutes_both_have_the_bots_looked_at(story: Story) -> None:
@@ -221,3 +222,10 @@ def test_a_file_as_data_folder_is_told(tmp_path: Path) -> None:
     assert demo.process.wait(60) == 2
     assert "is a file; name a folder" in demo.printed
     assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_help_needs_no_environment(tmp_path: Path) -> None:
+    demo = RunningDemo(tmp_path / "data", "--help")
+    assert demo.process.wait(60) == 0
+    assert "--exit-after SECONDS" in demo.printed
+    assert not demo.data.exists()

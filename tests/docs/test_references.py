@@ -66,3 +66,10 @@ def test_every_action_of_the_bots_command_is_documented_and_no_other() -> None:
     named = set(re.findall(r"[`.a-z] ?bots ([a-z]+)(?: ID| \d+|\s+--)", all_text()))
 
     assert named == {"create", *ACTIONS}
+
+
+def test_every_folder_of_tests_is_in_the_ladder() -> None:
+    ladder = (ROOT / "docs/testing.md").read_text()
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+
+    assert {name for name in folders if f"`tests/{name}`" not in ladder} == set()

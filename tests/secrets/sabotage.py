@@ -1,7 +1,6 @@
-"""A module for processes of the canary test only: every logger speaks, and a bot on CRASH...USDT crashes.
+"""For processes of the canary test only: every logger speaks, and a bot on CRASH...USDT crashes.
 
-Loaded by a worker beside the actors, and run as `python -m tests.secrets.sabotage COMMAND ...` in the place of
-manage.py.
+A worker loads it beside the actors; `python -m tests.secrets.sabotage COMMAND ...` stands in for manage.py.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""Work spreads over the processes and threads of the workers."""
+"""Work spreads over the processes and threads of the workers, with the settings of the demo."""
 
 from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
+from bots import demo
 from bots.actors import run_bot
 from tests.support.cluster import tail
 from tests.support.desk import SIGNAL
@@ -23,7 +25,9 @@ def test_two_hundred_runs_are_shared_by_both_processes_and_all_threads(make_desk
     for name in NAMES:
         desk.add_bot(name, initial_capital="100")
     desk.go_to(SIGNAL - timedelta(seconds=20))  # nobody trades
+    specs = demo.trading_processes(SimpleNamespace(web_port=0))
     env = child_environment(PAPER_SPOT_URL=desk.paper.url, PAPER_FUTURES_URL=desk.paper.url, CLOCK="stepped")
+    env |= next(spec.env for spec in specs if spec.name == "worker-trading")
     start_workers(witnessed_worker("trading", env, "exits", "entries", processes=PROCESSES, threads=THREADS))
     wait_until(lambda: len(booted()) == PROCESSES, seconds=30)
     slot = clock.slot_of(clock.now()).isoformat()

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from bots import demo
-from tradebot.embedded_env import add_options, current_demo
+from tradebot.embedded_env import HELP, add_options, current_demo
 from tradebot.errors import StaleData
 from tradebot.processes import Supervisor
 
@@ -21,7 +21,7 @@ from tradebot.processes import Supervisor
 class Command(BaseCommand):
     """The demo. manage.py has prepared folder, servers and environment (tradebot/embedded_env.py)."""
 
-    help = "Starts PostgreSQL, Valkey, a paper exchange, web, workers, scheduler and feed, with demo bots."
+    help = HELP
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
