@@ -57,6 +57,7 @@ class _Run:
     price_error: str = ""
     row: BotRun | None = None
     requests: list[OrderRequest] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,11 @@ def _run(run: _Run) -> RunResult:
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
             continue
         break
-    result = runs.finish(run.row, run.config, run.requests, prepared.outcome, prepared.reasons, run.now())
+    result = runs.finish(run.row, run.config, run.requests, prepared.outcome, run.reasons, run.now())
     look_again_at = recovered.look_again_at if recovered else None
     if run.requests and run.requests[-1].state in OPEN_STATES:
         look_again_at = run.requests[-1].next_ask_at
-    return RunResult(result, prepared.reasons, look_again_at)
+    return RunResult(result, tuple(run.reasons), look_again_at)
 
 
 def _freshen(run: _Run) -> None:
@@ -157,6 +158,8 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
         inbox.answer(taken, prepared.reasons, now)
+        if prepared.request is not None or not run.requests:
+            run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
 
 

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import string
@@ -33,7 +34,15 @@ PAPER_PORTS = range(8900, 9000)
 HELP = "Starts PostgreSQL, Valkey, a paper exchange, web, workers, scheduler and feed, with demo bots."
 LOCK_WAIT_SECONDS = 20.0
 LONGEST_SECONDS = 10**8
-OWN_NAMES = ("demo.json", "demo.lock", "servers.json", "servers", "logs", "paper")  # what --fresh may remove
+OWN_NAMES = (
+    "demo.json",
+    "env",
+    "demo.lock",
+    "servers.json",
+    "servers",
+    "logs",
+    "paper",
+)  # what --fresh may remove
 FAILED, USAGE, REFUSED = 1, 2, 4  # exit codes
 
 
@@ -133,6 +142,7 @@ def _prepare(options: argparse.Namespace) -> DemoSession:
     atexit.register(warden.close)
     atexit.register(servers.stop)  # runs first
     _set_environment(memory, servers.start())
+    write_private(data_dir / "env", _as_shell())
     return DemoSession(
         data_dir=data_dir,
         web_port=memory["web_port"],
@@ -263,6 +273,15 @@ def _set_environment(memory: dict[str, Any], servers: dict[str, str]) -> None:
         os.environ["PAPER_FUTURES_URL"] = os.environ["PAPER_SPOT_URL"]
     os.environ.setdefault("ALLOWED_HOSTS", "127.0.0.1,localhost")
     os.environ.setdefault("EGRESS_ID", "demo")
+
+
+def _as_shell() -> str:
+    """The demo's variables for other commands on its data: `set -a; . .data/demo/env; set +a`."""
+    names = (
+        *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "FERNET_KEYS", "DEPLOYMENT_NONCE", "ALLOWED_HOSTS"),
+        *("PAPER_SPOT_URL", "PAPER_FUTURES_URL", "EGRESS_ID", "SYMBOL_SOURCES", "LIVE_TRADING"),
+    )
+    return "".join(f"{name}={shlex.quote(os.environ[name])}\n" for name in names)
 
 
 def _end(sentence: str, code: int) -> NoReturn:

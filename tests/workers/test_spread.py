@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -20,6 +24,16 @@ MESSAGES = 200
 PROCESSES, THREADS = 2, 4
 
 
+@contextmanager
+def both_asleep() -> Iterator[None]:
+    """The worker processes stand still until the block ends."""
+    for pid in booted():
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in booted():
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_two_hundred_runs_are_shared_by_both_processes_and_all_threads(make_desk, start_workers, tmp_path):
     desk = make_desk(NAMES)
     for name in NAMES:
@@ -31,8 +45,9 @@ def test_two_hundred_runs_are_shared_by_both_processes_and_all_threads(make_desk
     start_workers(witnessed_worker("trading", env, "exits", "entries", processes=PROCESSES, threads=THREADS))
     wait_until(lambda: len(booted()) == PROCESSES, seconds=30)
     slot = clock.slot_of(clock.now()).isoformat()
-    for number in range(MESSAGES):
-        run_bot.send(desk.bots[number % len(NAMES)].pk, slot, "minute", f"message {number}")
+    with both_asleep():  # and so both find all of them at once
+        for number in range(MESSAGES):
+            run_bot.send(desk.bots[number % len(NAMES)].pk, slot, "minute", f"message {number}")
     wait_until(lambda: len(done()) == MESSAGES, seconds=60)
     assert {one.outcome for one in done()} == {"good"}, tail(tmp_path / "logs")
     by_process = Counter(one.pid for one in done())
