@@ -68,9 +68,7 @@ def leaks(place: str, text: str) -> list[str]:
 def worker(desk: Desk) -> ProcessSpec:
     """One process for all queues, as talkative as can be, in which some runs crash."""
     env = child_environment(PAPER_SPOT_URL=desk.paper.url, PAPER_FUTURES_URL=desk.paper.url, CLOCK="stepped")
-    modules = (
-        "django_dramatiq.setup bots.actors marketdata.actors tests.secrets.sabotage tests.workers.witness"
-    )
+    modules = ["bots.actors", "marketdata.actors", "tests.secrets.sabotage", "tests.workers.witness"]
     options = ["-v", "--path", str(ROOT), "--processes", "1", "--threads", "2"]
     argv = [sys.executable, "-m", "dramatiq", "django_dramatiq.setup", *modules, *options]
     return ProcessSpec("worker", argv, {"dramatiq_worker_timeout": "10", **env})
