@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def test_the_position_mode_changes_only_when_nothing_is_there(rig: FuturesRig) -
 @pytest.mark.parametrize("base", ["BTC", "SOL", "XYZ"])
 def test_the_maintenance_margin_has_no_jump_between_brackets(base: str) -> None:
     brackets = brackets_for(base)
-    for low, high in zip(brackets, brackets[1:], strict=False):
+    for low, high in pairwise(brackets):
         assert low.cap == high.floor
         assert low.cap * low.rate - low.cum == low.cap * high.rate - high.cum
         assert (low.leverage, low.rate) > (high.leverage, D(0))

@@ -47,7 +47,7 @@ def test_a_market_buy_opens_a_long_and_sets_its_margin_aside(rig: FuturesRig) ->
 def test_closing_a_long_books_its_profit(rig: FuturesRig) -> None:
     rig.place("BUY", quantity="2")
     rig.step(150)
-    order, [fill] = rig.place("SELL", quantity="2", reduce_only=True)
+    _, [fill] = rig.place("SELL", quantity="2", reduce_only=True)
     assert (fill.price, fill.realized) == (D("103.99"), D("7.96"))
     assert (rig.position.quantity, rig.position.isolated_wallet) == (D(0), D(0))
     fees = D("0.10001") + D("0.10399")

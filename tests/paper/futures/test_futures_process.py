@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.paper import Paper, start_paper
+from tests.support.paper import ROOT, Paper, start_paper
 
 KEY = "paper-test"
 BTC = {"symbol": "BTCUSDT"}
@@ -64,3 +66,13 @@ def test_a_stepped_month_has_ninety_fundings(tmp_path: Path) -> None:
         assert len(rows) == 90
         assert {row["income"] for row in rows} == {"0.07000000"}
         assert {row["time"] % (8 * 3_600_000) for row in rows} == {0}
+
+
+def test_books_with_something_that_is_not_listed_are_refused(tmp_path: Path) -> None:
+    books = tmp_path / "books"
+    with start_paper(tmp_path, data=books) as paper:
+        send(paper, "POST", "order", **ETH, side="SELL", type="MARKET", quantity="0.1")
+    argv = [sys.executable, "-m", "trading.paper", "--data", str(books), "--symbols", "1"]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert "ETHUSDT, which is not listed here" in ended.stderr
