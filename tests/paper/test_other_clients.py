@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from tests.support.paper import Paper, secret_of
 
-SYMBOL, UNIFIED = "BTCUSDT", {"spot": "BTC/USDT", "future": "BTC/USDT:USDT"}
+SYMBOL, UNIFIED = "BTCUSDT", {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT"}
 
 
 @pytest.fixture(autouse=True)
@@ -32,22 +33,10 @@ def python_binance(paper: Paper, key: str) -> binance.client.Client:
 @pytest.fixture
 def ccxt_for(paper: Paper, key: str) -> Callable[[str], Any]:
     def make(kind: str) -> Any:
-        exchange = ccxt.binance(
-            {
-                "apiKey": key,
-                "secret": secret_of(key),
-                "options": {
-                    "defaultType": kind,
-                    "fetchMarkets": {"types": ["spot" if kind == "spot" else "linear"]},
-                    "fetchCurrencies": False,  # of another part of Binance's API
-                },
-            }
-        )
+        exchange = getattr(ccxt, kind)({"apiKey": key, "secret": secret_of(key)})
         exchange.session.trust_env = False
         for name, url in exchange.urls["api"].items():
-            for path in ("/api/v3", "/api/v1", "/fapi/v1", "/fapi/v2", "/fapi/v3"):
-                if url.endswith(path) and name.startswith(("public", "private", "v1", "fapi")):
-                    exchange.urls["api"][name] = paper.url + path
+            exchange.urls["api"][name] = re.sub(r"^https://[a-z]+\.binance\.com", paper.url, url)
         return exchange
 
     return make
@@ -95,12 +84,12 @@ def test_python_binance_on_futures(python_binance: binance.client.Client) -> Non
     assert client.futures_leverage_bracket(symbol=SYMBOL)[0]["brackets"][0]["initialLeverage"] == 125
 
 
-@pytest.mark.parametrize("kind", ["spot", "future"])
+@pytest.mark.parametrize("kind", ["binance", "binanceusdm"])
 def test_ccxt(ccxt_for: Callable[[str], Any], kind: str) -> None:
     exchange, symbol = ccxt_for(kind), UNIFIED[kind]
     markets = exchange.load_markets()
     assert markets[symbol]["id"] == SYMBOL
-    assert markets[symbol]["swap"] == (kind == "future")
+    assert markets[symbol]["swap"] == (kind == "binanceusdm")
     assert exchange.fetch_balance()["USDT"]["free"] == 10_000
     assert len(exchange.fetch_ohlcv(symbol, "1h", limit=10)) == 10
     market = exchange.create_order(symbol, "market", "buy", 0.01)
@@ -116,7 +105,7 @@ def test_ccxt(ccxt_for: Callable[[str], Any], kind: str) -> None:
 
 
 def test_ccxt_with_leverage_and_a_stop(ccxt_for: Callable[[str], Any]) -> None:
-    exchange, symbol = ccxt_for("future"), UNIFIED["future"]
+    exchange, symbol = ccxt_for("binanceusdm"), UNIFIED["binanceusdm"]
     exchange.load_markets()
     assert exchange.set_leverage(5, symbol)["leverage"] == 5
     exchange.create_order(symbol, "market", "sell", 0.02)
@@ -125,5 +114,6 @@ def test_ccxt_with_leverage_and_a_stop(ccxt_for: Callable[[str], Any]) -> None:
     )
     assert stop["status"] in ("open", None)
     [position] = exchange.fetch_positions([symbol])
-    assert (position["side"], position["contracts"], position["leverage"]) == ("short", 0.02, 5)
+    assert (position["side"], position["contracts"]) == ("short", 0.02)
+    assert exchange.fetch_leverage(symbol)["shortLeverage"] == 5
     assert exchange.fetch_funding_rate(symbol)["markPrice"] == 70_000

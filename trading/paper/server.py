@@ -30,6 +30,7 @@ from trading.paper.params import (
     split_signature,
 )
 from trading.paper.routes_market import ROUTES as MARKET_ROUTES
+from trading.paper.routes_other import ROUTES as OTHER_ROUTES
 from trading.paper.routes_trade import ROUTES as TRADE_ROUTES
 from trading.paper.routing import Call, Route
 
@@ -40,6 +41,7 @@ ALL_ROUTES = (
     *FUTURES_MARKET_ROUTES,
     *FUTURES_ROUTES,
     *FUTURES_ACCOUNT_ROUTES,
+    *OTHER_ROUTES,
 )
 
 
