@@ -33,7 +33,11 @@ Weight = int | Callable[[Params], int]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed."""
+    """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed.
+
+    `counted` routes of futures answer with the order counts; `keyed` ones need a key but no signature.
+    `priced` ones cannot answer while a live market is stale.
+    """
 
     method: str
     path: str
@@ -42,6 +46,9 @@ class Route:
     market: str = "spot"
     signed: bool = False
     engine: bool = False
+    counted: bool = False
+    keyed: bool = False
+    priced: bool = False
 
     def weight_of(self, params: Params) -> int:
         """The request weight of a request with these parameters."""
