@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import dramatiq
@@ -96,12 +96,12 @@ def feed() -> str:
     if beat is None:
         raise Unhealthy(f"The feed gave no sign of life within {feeds.BEAT_KEEP_SECONDS} s.")
     old = [
-        label(source)
+        source
         for source, age in price_ages(sources_in_use()).items()
         if age is None or age > settings.TIMINGS.price_max_age_seconds
     ]
     if old:
-        raise Unhealthy(f"The prices of {', '.join(old)} are missing or too old to enter by.")
+        raise Unhealthy(f"The prices of {_list(old)} are missing or too old to enter by.")
     return "The feed runs."
 
 
@@ -124,7 +124,7 @@ def symbol_caches() -> str:
         age = (clock.now() - refreshed_at).total_seconds()
         if age > settings.SYMBOLS_TTL:
             raise Unhealthy(f"The symbols of {label(source)} are {age / 60:.0f} minutes old.")
-    return f"The symbols of {len(sources)} sources are fresh." if sources else "No source is in use."
+    return f"The symbols of {_list(sources)} are fresh." if sources else "No source is in use."
 
 
 def exchanges() -> str:
@@ -146,7 +146,11 @@ def _each_source(judge: Callable[[Source, int], None], verb: str) -> str:
     sources = sources_in_use()
     for source in sources:
         judge(source, _offset_ms(source))
-    return f"{', '.join(label(source) for source in sources)} {verb}." if sources else "No source is in use."
+    return f"{_list(sources)}: {verb}." if sources else "No source is in use."
+
+
+def _list(sources: Iterable[Source]) -> str:
+    return ", ".join(label(source) for source in sources)
 
 
 def _offset_ms(source: Source) -> int:

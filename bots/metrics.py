@@ -1,10 +1,11 @@
-"""What /metrics tells: read from the database and Redis at each scrape, so that every web process says the same."""
+"""What /metrics tells: read from the database and Redis at each scrape, so all web processes say the same."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import dramatiq
 import redis
@@ -180,7 +181,8 @@ def bots(now: datetime) -> Iterator[Metric]:
 
 def queue_depths() -> Iterator[Metric]:
     """Messages of each queue: waiting, in work, delayed, dead."""
-    names, namespace = queues(), dramatiq.get_broker().namespace
+    broker: Any = dramatiq.get_broker()
+    names, namespace = queues(), broker.namespace
     pipeline = redis_client().pipeline(transaction=False)
     for name in names:
         pipeline.llen(f"{namespace}:{name}")

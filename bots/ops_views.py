@@ -1,4 +1,4 @@
-"""Addresses for machines: /healthz (this process), /readyz (what it needs), /metrics. No login, no secrets."""
+"""Addresses for machines: /healthz (this process), /readyz (what it needs), /metrics. No login needed."""
 
 from __future__ import annotations
 

@@ -25,6 +25,9 @@ TEST_ENVIRONMENT = {
     "CLOCK": "wall",
     "TIMINGS_SCALE": "1",
     "SCREEN_CHUNK": "1000",
+    "HTTPS": "0",
+    "LOG_FORMAT": "text",
+    "METRICS_TOKEN": "",
 }
 
 
