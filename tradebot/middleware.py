@@ -170,7 +170,7 @@ class LogIds(Middleware):
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Open the context of this thread."""
-        context = log_context(message=message.message_id, actor=message.actor_name)
+        context = log_context(message_id=message.message_id, actor=message.actor_name)
         self._contexts[threading.get_ident()] = context
         context.__enter__()
 

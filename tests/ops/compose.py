@@ -36,7 +36,13 @@ def here(command: list[str], **replaced: str) -> list[str]:
     return argv
 
 
-OLD = {"web": "0.0.0.0:8000", "web_url": "127.0.0.1:8000", "port": "8899", "host": "0.0.0.0", "data": "/data/"}
+OLD = {
+    "web": "0.0.0.0:8000",
+    "web_url": "127.0.0.1:8000",
+    "port": "8899",
+    "host": "0.0.0.0",
+    "data": "/data/",
+}
 
 
 def healthcheck(name: str, **replaced: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Each command of docker-compose.yml is started here, on the tests' servers, until its health check is content."""
+"""Each command of docker-compose.yml is started on the tests' servers until its health check is content."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Any
 import dramatiq
 import pytest
 
-import bots.actors
 import marketdata.actors  # noqa: F401 -- declare the queues
 from tests.ops.compose import ROOT, compose, own_services, services
 from tradebot import settings
@@ -161,5 +160,5 @@ def test_the_image_runs_as_nobody_and_holds_the_code_alone() -> None:
     copied = [line.split()[1] for line in lines if line.startswith("COPY ")]
     assert copied == ["requirements.txt", "manage.py", "tradebot", "marketdata", "trading", "bots"]
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert [line for line in ignored if not line.startswith("#")][0] == "*"
+    assert next(line for line in ignored if not line.startswith("#")) == "*"
     assert [line[1:] for line in ignored if line.startswith("!")] == copied
