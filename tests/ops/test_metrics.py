@@ -98,7 +98,7 @@ def test_bots_runs_requests_and_doubts_are_counted(client, bot):
     assert found['tradebot_doubts{state="UNKNOWN"}'] == 1
     assert found['tradebot_doubts{state="QUARANTINED"}'] == 0
     assert found["tradebot_oldest_doubt_age_seconds"] == pytest.approx(7200, abs=30)
-    assert found['tradebot_bots{status="waiting"}'] == 1
+    assert found['tradebot_bots{status="paused"}'] == 1
     assert (found["tradebot_bots_active"], found["tradebot_bots_in_position"]) == (1, 0)
 
 
