@@ -9,6 +9,7 @@ from typing import Any
 
 import dramatiq
 import redis
+from django.apps import apps
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db.models import Count, Max, Min, Q
@@ -21,6 +22,7 @@ from marketdata import feed, symbols
 from tradebot import beats, clock
 from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
+from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
 from trading.models import Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -38,6 +40,12 @@ def gauge(name: str, text: str, rows: Rows, labels: Sequence[str] = ()) -> Gauge
     return family
 
 
+def has_model(label: str) -> bool:
+    """Whether this version of the project has the table (`app.Model`)."""
+    app, _, model = label.partition(".")
+    return model.lower() in apps.all_models[app]
+
+
 class Collector(BaseCollector):
     """All metrics. A part that is down is left out, and tradebot_up says so."""
 
@@ -49,7 +57,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
-            for read in (screens, runs, orders, doubts, bots):
+            for read in (screens, runs, orders, doubts, bots, outbox):
                 yield from read(now)
 
         def redis_part() -> Iterator[Metric]:
@@ -65,7 +73,7 @@ class Collector(BaseCollector):
         for name, part in parts:
             try:
                 found = list(part())
-            except (DatabaseFailure, redis.RedisError):
+            except (DatabaseFailure, redis.RedisError, TradebotError):
                 up.append(([name], 0))
             else:
                 up.append(([name], 1))
@@ -177,6 +185,21 @@ def bots(now: datetime) -> Iterator[Metric]:
     yield gauge("bots", "Bots by status.", [([status], count) for status, count in rows], ["status"])
     yield gauge("bots_active", "Bots that may enter.", [((), sums["active"])])
     yield gauge("bots_in_position", "Bots that hold a position.", [((), sums["in_position"])])
+
+
+def outbox(now: datetime) -> Iterator[Metric]:
+    """Notifications that are not yet given to their channels, and deliveries that were not yet taken."""
+    for name, model, waiting in (
+        ("outbox_messages", "trading.OutboxMessage", Q(routed_at__isnull=True)),
+        ("outbox_deliveries", "bots.Delivery", Q(state="pending")),
+    ):
+        if not has_model(model):
+            continue
+        found = apps.get_model(model).objects.filter(waiting).order_by()
+        sums = found.aggregate(count=Count("pk"), oldest=Min("created_at"))
+        age = (now - sums["oldest"]).total_seconds() if sums["oldest"] else 0.0
+        yield gauge(f"{name}_waiting", "Notifications on their way.", [((), sums["count"])])
+        yield gauge(f"{name}_oldest_age_seconds", "Age of the oldest; 0 without any.", [((), age)])
 
 
 def queue_depths() -> Iterator[Metric]:

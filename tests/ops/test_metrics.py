@@ -8,6 +8,7 @@ from datetime import timedelta
 import dramatiq
 import pytest
 import redis
+from django.apps import apps as django_apps
 from django.db import OperationalError
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -23,7 +24,7 @@ from tradebot.redis import redis_client
 from trading.models import Order, OrderRequest
 
 TOKEN = "a-token-of-the-tests"
-QUERIES = 8
+QUERIES = 8 + sum(map(bots.metrics.has_model, ("trading.OutboxMessage", "bots.Delivery")))
 
 
 def scrape(client, **options) -> dict[str, float]:
@@ -104,13 +105,19 @@ def test_bots_runs_requests_and_doubts_are_counted(client, bot):
 
 def test_screens_are_told_by_trigger_with_their_lateness(client, db):
     slot = clock.slot_of(clock.now())
-    for trigger, minutes, late in [("minute", 0, 3), ("minute", 1, 50), ("candle", 2, 1), ("candle", 90, 1)]:
+    for trigger, minutes, late in [
+        ("minute", 0, 3),
+        ("minute", 1, 50),
+        ("candle", 2, 1),
+        ("recovery", 90, 1),
+    ]:
         at = slot - timedelta(minutes=minutes)
         ScreenRun.objects.create(slot=at, trigger=trigger, chunk=0, finished_at=at + timedelta(seconds=late))
     found = scrape(client)
     assert found['tradebot_screen_lateness_seconds{trigger="minute"}'] == 3
     assert found['tradebot_screen_lateness_seconds{trigger="candle"}'] == 1
     assert found['tradebot_screen_slot_age_seconds{trigger="candle"}'] == pytest.approx(150, abs=61)
+    assert 'tradebot_screen_slot_age_seconds{trigger="recovery"}' not in found
 
 
 def test_queues_are_told_with_delayed_and_dead_messages(client, db, living_workers):
@@ -188,3 +195,15 @@ def test_nothing_in_the_metrics_names_an_owner_an_account_or_a_key(client, bot):
     text = client.get("/metrics").content.decode()
     for word in (bot.name, bot.account.name, bot.user.username, "paper-"):
         assert word not in text
+
+
+@pytest.mark.skipif(not bots.metrics.has_model("trading.OutboxMessage"), reason="there is no outbox yet")
+def test_notifications_that_wait_are_told(client, bot):
+    outbox = django_apps.get_model("trading.OutboxMessage")
+    written = clock.now() - timedelta(minutes=5)
+    outbox.objects.create(user=bot.user, event="trade", created_at=written)
+    outbox.objects.create(user=bot.user, event="trade", created_at=written, routed_at=written)
+    found = scrape(client)
+    assert found["tradebot_outbox_messages_waiting"] == 1
+    assert found["tradebot_outbox_messages_oldest_age_seconds"] == pytest.approx(300, abs=20)
+    assert found["tradebot_outbox_deliveries_waiting"] == 0
