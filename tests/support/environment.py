@@ -12,6 +12,9 @@ TEST_ENVIRONMENT = {
     "FERNET_KEYS": "a-fernet-key-of-the-tests-and-of-nothing-else",
     "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
     "DEBUG": "0",
+    "HTTPS": "0",
+    "LOG_FORMAT": "text",
+    "METRICS_TOKEN": "",
     "TASK_SOFT_TIME_LIMIT": "150",
     "TASK_HARD_TIME_LIMIT": "180",
     "SYMBOLS_REFRESH_MINUTES": "15",
@@ -25,9 +28,6 @@ TEST_ENVIRONMENT = {
     "CLOCK": "wall",
     "TIMINGS_SCALE": "1",
     "SCREEN_CHUNK": "1000",
-    "HTTPS": "0",
-    "LOG_FORMAT": "text",
-    "METRICS_TOKEN": "",
 }
 
 
