@@ -10,3 +10,7 @@ class BotsConfig(AppConfig):
 
     name = "bots"
     verbose_name = "Bots"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from tradebot import checks  # noqa: F401 -- it reads the settings, which must be there

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
@@ -179,6 +180,7 @@ class BotRun(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["bot", "trigger", "key"], name="one_run"),  # I11
         ]
+        indexes = [BrinIndex(fields=["started_at"], name="run_started", autosummarize=True)]  # for metrics
 
     def __str__(self) -> str:
         return f"{self.trigger} {self.key}"

@@ -30,6 +30,7 @@ from tradebot.errors import (
     KeyRefused,
     RiskVeto,
 )
+from tradebot.logs import add_log_ids, log_context
 from trading import money, orders, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
@@ -78,6 +79,11 @@ def run_bot(
     A busy bot, or a run that was already made for this (trigger, key), ends at once and no order leaves.
     Failures are written to the bot's state (`error (...)`) and told in the result; other bots go on.
     """
+    with log_context(bot=bot_id):
+        return _run_bot(bot_id, trigger, key, slot, now)
+
+
+def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]) -> RunResult:
     config = BotConfig.objects.select_related("account").get(pk=bot_id)
     try:
         client = client_for(config.account, config.market, "exit")
@@ -221,6 +227,7 @@ def _prepare(
         run.row = runs.begin(run.config, run.trigger, run.key, run.slot, state.epoch + 1, now)
         if run.row is None:
             return _Prepared(None, rules, "already run", ("this run was made before",))
+        add_log_ids(run=run.row.pk)
     target = orders.Target(run.config.pk, run.config.account_id, run.config.market, run.config.symbol)
     try:
         request = orders.prepare(
@@ -260,6 +267,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
     request = prepared.request
     if request is None or prepared.rules is None:
         raise IllegalTransition("there is nothing to send")
+    add_log_ids(request=request.client_id)
     sent = orders.send(
         request.pk,
         bot_id=run.config.pk,

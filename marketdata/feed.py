@@ -15,6 +15,7 @@ from dramatiq.errors import DramatiqError
 from marketdata.intervals import INTERVALS
 from marketdata.series import Series
 from marketdata.source_feed import FeedClient, SourceFeed
+from tradebot import beats
 from tradebot.binance.sources import Source
 from tradebot.clock import to_ms
 from tradebot.errors import TradebotError
@@ -22,7 +23,7 @@ from tradebot.redis import redis_client
 
 logger = logging.getLogger(__name__)
 
-BEAT_KEY = "feed:beat"  # ms since the epoch of the last sign of life
+BEAT_KEY = beats.FEED_KEY  # ms since the epoch of the last sign of life
 BEAT_KEEP_SECONDS = 60
 TURN_SECONDS = 0.2  # between two steps of a source
 LOOK_SECONDS = 1.0  # between two looks for new series

@@ -1,18 +1,28 @@
-"""Middleware of the workers: the hard time limit, and connections that are clean for each message."""
+"""Middleware of the workers: time limit, clean connections, signs of life, schema, ids for the logs."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import socket
+import sys
 import threading
 import time
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
+import redis
 from django.conf import settings
+from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
-from dramatiq import Broker, Middleware
+from dramatiq import Broker, Message, Middleware
 from dramatiq.broker import MessageProxy
+
+from tradebot import beats, health
+from tradebot.logs import log_context
+from tradebot.redis import redis_client
 
 logger = logging.getLogger(__name__)
 
@@ -85,3 +95,91 @@ class CleanConnections(Middleware):
     ) -> None:
         """Leave nothing behind for the next message."""
         self._clean()
+
+
+class SchemaGuard(Middleware):
+    """Ends a worker process that boots on a schema it does not know, before it takes a message.
+
+    Its supervisor starts it again later: by then `manage.py migrate` has run, or newer code is there.
+    """
+
+    def before_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Exit with code 3 unless exactly the known migrations are applied."""
+        try:
+            health.schema()
+        except health.Unhealthy as error:
+            self._refuse(f"{error} {health.SCHEMA.what_to_do}")
+        except DatabaseFailure:
+            self._refuse("The database does not answer, so its schema is not known.")
+        finally:
+            connections.close_all()
+
+    def _refuse(self, sentence: str) -> None:
+        logger.critical("This worker does not start: %s", sentence)
+        sys.exit(3)  # SystemExit: dramatiq would log any other exception and go on
+
+
+class Heartbeat(Middleware):
+    """Tells in Redis that this process works on its queues, and that the scheduler sends its ticks."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._queues: list[str] = []
+        self._member = ""
+
+    def after_worker_boot(self, broker: Broker, worker: Any) -> None:
+        """Start the thread that beats; the first beat is at once."""
+        self._queues = sorted(worker.consumer_whitelist or broker.get_declared_queues())
+        self._member = f"{socket.gethostname()}:{os.getpid()}"
+        self._stopped = threading.Event()
+        threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True).start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
+        """From here on no message is taken."""
+        self._stopped.set()
+        try:
+            beats.leave_worker(redis_client(), self._queues, self._member)
+        except redis.RedisError:
+            logger.warning("Redis does not answer; this worker counts as alive for some seconds more.")
+
+    def after_enqueue(self, broker: Broker, message: Message[Any], delay: int) -> None:
+        """A message with a time of the schedule comes from the scheduler."""
+        if "scheduled_at" not in message.options:
+            return
+        now = datetime.now(UTC)
+        late = (now - datetime.fromisoformat(message.options["scheduled_at"])).total_seconds()
+        try:
+            beats.beat_scheduler(redis_client(), beats.SchedulerBeat(now.timestamp(), late))
+        except redis.RedisError:
+            logger.warning("Redis does not answer; the scheduler's beat is lost.")
+
+    def _beat(self, worker: Any) -> None:
+        while not self._stopped.is_set() and all(thread.is_alive() for thread in worker.workers):
+            try:
+                beats.beat_worker(redis_client(), self._queues, self._member, time.time())
+            except redis.RedisError:
+                logger.warning("Redis does not answer; this worker's beat is lost.")
+            self._stopped.wait(beats.BEAT_SECONDS)
+
+
+class LogIds(Middleware):
+    """Has what is logged while a message is worked on carry its id and its actor."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[int, AbstractContextManager[None]] = {}
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Open the context of this thread."""
+        context = log_context(message_id=message.message_id, actor=message.actor_name)
+        self._contexts[threading.get_ident()] = context
+        context.__enter__()
+
+    def after_process_message(
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: Any = None
+    ) -> None:
+        """Close it."""
+        context = self._contexts.pop(threading.get_ident(), None)
+        if context is not None:
+            context.__exit__(None, None, None)
+
+    after_skip_message = after_process_message

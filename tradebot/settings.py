@@ -136,6 +136,11 @@ SCREEN_CHUNK = _positive("SCREEN_CHUNK", 1000)  # bots a screen message
 TIMINGS_SCALE = _read("TIMINGS_SCALE", "float", 1.0)
 if not 0 < TIMINGS_SCALE <= 1:
     raise ConfigError("The environment variable TIMINGS_SCALE must be above 0 and at most 1.")
+LOG_FORMAT = _choice("LOG_FORMAT", "text", ("text", "json"))
+HTTPS = _read("HTTPS", "bool", False)
+METRICS_TOKEN = _read("METRICS_TOKEN", "str", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ConfigError("The environment variable METRICS_TOKEN must be empty or at least 16 characters long.")
 TIMINGS = DEFAULT_TIMINGS if TIMINGS_SCALE == 1 else DEFAULT_TIMINGS.scaled(TIMINGS_SCALE)
 
 INSTALLED_APPS = [
@@ -153,6 +158,7 @@ INSTALLED_APPS = [
     "bots",
 ]
 MIDDLEWARE = [
+    "tradebot.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -190,6 +196,13 @@ WHITENOISE_AUTOREFRESH = False
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 30 * 86_400 if HTTPS else 0
+# The proxy before us ends TLS and says so; it must drop this header where a visitor sent it.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # asked from within, without TLS
+# Subdomains, and the browsers' preload list, are the domain owner's to decide, not this project's.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SESSION_COOKIE_AGE = 8 * 3600
 LOGIN_URL = "admin:login"
 AUTH_PASSWORD_VALIDATORS = [
@@ -213,6 +226,7 @@ DRAMATIQ_BROKER = {
     },
     # All of them are listed: dramatiq 2 merges no defaults in.
     "MIDDLEWARE": [
+        "tradebot.middleware.LogIds",
         "dramatiq.middleware.AgeLimit",
         "tradebot.middleware.HardTimeLimit",
         "dramatiq.middleware.TimeLimit",
@@ -221,6 +235,8 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Retries",
         "dramatiq.middleware.CurrentMessage",
         "tradebot.middleware.CleanConnections",
+        "tradebot.middleware.SchemaGuard",
+        "tradebot.middleware.Heartbeat",
         "periodiq.PeriodiqMiddleware",
     ],
 }
@@ -236,12 +252,16 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"secrets": {"()": "tradebot.logs.MaskSecrets"}},
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "text": {
+            "()": "tradebot.logs.TextLine",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        },
+        "json": {"()": "tradebot.logs.JsonLine"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
-            "formatter": "line",
+            "formatter": LOG_FORMAT,
             "filters": ["secrets"],
         },
     },

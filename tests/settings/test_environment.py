@@ -45,6 +45,9 @@ BROKEN = [
     ("SCREEN_CHUNK", "0"),
     ("TIMINGS_SCALE", "2"),
     ("TIMINGS_SCALE", "nan"),
+    ("HTTPS", "perhaps"),
+    ("LOG_FORMAT", "xml"),
+    ("METRICS_TOKEN", f"{PASSWORD}-short"),
 ]
 
 

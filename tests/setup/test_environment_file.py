@@ -1,4 +1,4 @@
-"""Every variable that the settings read stands in .env.example with an explanation, and no other does."""
+"""Every variable that settings or docker-compose.yml read is explained in .env.example, and no other is."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ def read_by_the_settings() -> set[str]:
     return set(re.findall(r'\b_(?:read|positive|choice|url|database|redis)\(\s*"([A-Z_]+)"', source))
 
 
+def read_by_compose() -> set[str]:
+    return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
+
+
 def test_example_names_exactly_the_variables_that_are_read() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     variables = {line.split("=")[0].lstrip("# ") for line in lines if re.match(r"(# )?[A-Z_]+=", line)}
 
-    assert variables == read_by_the_settings()
+    assert variables == read_by_the_settings() | read_by_compose()
 
 
 def test_each_variable_is_explained_on_the_line_above() -> None:

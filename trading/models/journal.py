@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -105,6 +106,7 @@ class OrderRequest(models.Model):
         ]
         indexes = [
             models.Index(fields=["bot"], condition=Q(state__in=DOUBT_STATES), name="request_doubts"),
+            BrinIndex(fields=["created_at"], name="request_created", autosummarize=True),  # for metrics
         ]
 
     def __str__(self) -> str:
@@ -174,6 +176,7 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0), name="order_quantity_positive"),
             models.CheckConstraint(condition=Q(side__in=["BUY", "SELL"]), name="order_side_known"),
         ]
+        indexes = [BrinIndex(fields=["created_at"], name="order_created", autosummarize=True)]  # for metrics
 
     def __str__(self) -> str:
         return self.client_order_id

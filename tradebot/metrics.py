@@ -1,0 +1,34 @@
+"""Who may read /metrics: this machine itself, or whoever shows METRICS_TOKEN."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+
+# A proxy on this machine connects from loopback too, for visitors from anywhere; it names them in these.
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+
+
+def may_read_metrics(request: HttpRequest) -> bool:
+    """Whether the request shows the token, or comes straight from loopback."""
+    return _shows_token(request) or _is_local(request)
+
+
+def _shows_token(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    expected = settings.METRICS_TOKEN
+    return bool(expected) and scheme == "Bearer" and hmac.compare_digest(token.encode(), expected.encode())
+
+
+def _is_local(request: HttpRequest) -> bool:
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        address = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:  # a unix socket has no address: a proxy is at its other end
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
