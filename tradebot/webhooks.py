@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from http.client import HTTPException
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
@@ -35,13 +36,14 @@ CONNECT_SECONDS, READ_SECONDS, TOTAL_SECONDS = 5.0, 10.0, 15.0
 MOST_ANSWER_BYTES = 65_536
 MOST_URL_LENGTH = 2000
 USER_AGENT = "TradeBot-Webhooks/1"
+_FAILURES = (OSError, HTTPError, HTTPException, ValueError)  # of a connection and what comes over it
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-# Public by the tables, but a door to addresses that are not: NAT64, 6to4 and Teredo carry an IPv4 address.
-_CARRIERS = tuple(
-    ipaddress.IPv6Network(net)
-    for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
-)
+# What the standard library's tables (they differ by Python's version) call public, but is not, or leads back
+# to IPv4: IETF's own, relays, 6to4, Teredo, documentation. Of IPv6 only 2000::/3 is given out at all.
+_NOT_PUBLIC_4 = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24")))
+_NOT_PUBLIC_6 = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
+_GIVEN_OUT_6 = ipaddress.IPv6Network("2000::/3")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
@@ -125,22 +127,14 @@ def addresses(target: Target, resolve: Resolve | None = None) -> list[Address]:
 def is_public(address: Address) -> bool:
     """Whether it is an address of the public internet: not private, loopback, link-local, shared, multicast.
 
-    IPv6 addresses that stand for or carry an IPv4 address are never public here.
+    IPv6 addresses that stand for or carry an IPv4 address (mapped, NAT64, 6to4) are never public here.
     """
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None or any(address in net for net in _CARRIERS):
+        if address not in _GIVEN_OUT_6 or any(address in net for net in _NOT_PUBLIC_6):
             return False
-        if address.is_site_local:
-            return False
-    return (
-        address.is_global
-        and not address.is_multicast
-        and not address.is_reserved
-        and not address.is_unspecified
-        and not address.is_loopback
-        and not address.is_link_local
-        and not address.is_private
-    )
+    elif any(address in net for net in _NOT_PUBLIC_4):
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def resolve_name(host: str, port: int) -> list[str]:
@@ -210,7 +204,7 @@ def _post(target: Target, address: str, body: bytes, sent: dict[str, str], until
         answer = connection.getresponse()
         status = answer.status
         _drain(answer)
-    except (OSError, HTTPError, ValueError) as error:
+    except _FAILURES as error:
         in_time = deadline is None or not deadline.struck
         reason = _reason(error) if in_time else "no answer in time"
         return Outcome(False, f"no answer: {reason}", silent=True)
@@ -231,7 +225,7 @@ def _judge(status: int) -> Outcome:
 
 def _drain(answer: object) -> None:
     """Take a small answer off the line, for the receiver's peace; what comes of it does not matter."""
-    with contextlib.suppress(OSError, HTTPError, ValueError):
+    with contextlib.suppress(*_FAILURES):
         answer.read(MOST_ANSWER_BYTES, decode_content=False)  # type: ignore[attr-defined]
 
 

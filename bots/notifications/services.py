@@ -66,7 +66,7 @@ def channel_create(
     values = channel_check(
         user=user, name=name, kind=kind, target=target, events=events, bot=bot, is_active=is_active
     )
-    given = _checked_secret(kind, secret)
+    given = checked_secret(kind, secret)
     made = given if kind == "webhook" and given else Secret(new_secret()) if kind == "webhook" else None
     with transaction.atomic():
         if NotificationChannel.objects.filter(user=user).count() >= MOST_CHANNELS:
@@ -114,7 +114,7 @@ def channel_rotate_secret(*, channel: NotificationChannel, by: Any, secret: str 
     channel = _own(channel, by)
     if channel.kind != "webhook":
         raise InvalidInput("Only webhooks are signed; this channel has no secret.", "secret")
-    given = _checked_secret(channel.kind, secret)
+    given = checked_secret(channel.kind, secret)
     made = given or Secret(new_secret())
     with transaction.atomic():
         try:
@@ -242,8 +242,8 @@ def _checked_target(kind: str, target: object) -> str:
     return target
 
 
-def _checked_secret(kind: str, secret: object) -> Secret | None:
-    """The secret that was entered, None where none was. Messages never hold any part of it."""
+def checked_secret(kind: str, secret: object) -> Secret | None:
+    """The secret that was entered, None where none was. InvalidInput never repeats it."""
     if secret in ("", None):
         return None
     if kind != "webhook":
