@@ -174,7 +174,7 @@ def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> 
     if decision.daily_limit is not None:
         count_day(state, now)
         state.daily_limit = decision.daily_limit
-        outbox.bot_limit_reached(run.config, decision.daily_limit, "; ".join(decision.reasons[:2]), now)
+        outbox.day_limit_reached(run.config, decision.daily_limit, now)
     state.status = decision.status
     state.status_reason = decision.reasons[0] if decision.reasons else ""
     if run.price_error and not decision.wishes:

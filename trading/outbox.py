@@ -89,6 +89,17 @@ def day_counted(order: Order, state: BotState, now: datetime) -> None:
     bot_limit_reached(bot, "trades", f"{state.daily_trades_count} trades today, the last one allowed", now)
 
 
+def day_limit_reached(bot: Any, limit: str, now: datetime) -> None:
+    """Tell that the bot's daily loss or target ("loss", "target") is reached, in the commit that notes it."""
+    percent = bot.max_daily_loss_perc if limit == "loss" else bot.daily_target_perc
+    what = "lost" if limit == "loss" else "won"
+    reason = (
+        f"{format_decimal(percent)} % of the capital of {format_decimal(bot.initial_capital)} USDT are {what} "
+        "today, with the open position; entries stop until midnight UTC"
+    )
+    bot_limit_reached(bot, limit, reason, now)
+
+
 def bot_limit_reached(bot: Any, limit: str, reason: str, now: datetime) -> None:
     """Tell, once a day, that a bot has reached one of its own daily limits: trades, loss or target."""
     notify(
