@@ -66,6 +66,11 @@ class LimitsForm(forms.ModelForm):
             raise ValidationError(dict(error.fields) or str(error)) from None
         return cleaned
 
+    def _post_clean(self) -> None:
+        """The model's own checks are for values that passed ours: before, they are only texts."""
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]
+
     def _check_new(self, cleaned: dict[str, Any]) -> None:
         account = cleaned.get("account")
         user = account.user if account else cleaned.get("user", self.visitor)

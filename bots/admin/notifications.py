@@ -83,6 +83,11 @@ class ChannelForm(forms.ModelForm):
             raise ValidationError(dict(error.fields) or str(error)) from None
         return cleaned | values
 
+    def _post_clean(self) -> None:
+        """The model's own checks are for values that passed ours: before, they are only texts."""
+        if not self.errors:
+            super()._post_clean()  # type: ignore[misc]
+
 
 @admin.register(NotificationChannel)
 class NotificationChannelAdmin(OwnedAdmin):

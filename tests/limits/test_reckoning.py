@@ -52,8 +52,9 @@ def test_exposure_adds_long_short_and_what_is_on_its_way(most, is_allowed):
         assert found is None
     else:
         assert found == Breach(
-            "exposure", "not buying: exposure of account main: 250.00 USDT, with this entry 350.00 USDT of 349.99 USDT"
-        )  # fmt: skip
+            "exposure",
+            "not buying: exposure of account main: 250.00 USDT, with this entry 350.00 USDT of 349.99 USDT",
+        )
 
 
 def test_exposure_per_coin_adds_the_same_coin_only():
@@ -92,13 +93,14 @@ def test_a_daily_loss_once_reached_holds_for_the_day():
     )
 
 
-@pytest.mark.parametrize("limits", [{"max_daily_loss": Decimal(10)}, {"max_exposure": Decimal(1000)}])
-def test_what_cant_be_reckoned_is_refused_without_a_limit_being_reached(limits):
-    row = (
-        holding(price="")
-        if "max_daily_loss" in limits
-        else holding(quantity="0", entry="", price="", pending="1")
-    )
+@pytest.mark.parametrize(
+    ("limits", "row"),
+    [
+        ({"max_daily_loss": Decimal(10)}, holding(price="")),
+        ({"max_exposure": Decimal(1000)}, holding(quantity="0", entry="", price="", pending="1")),
+    ],
+)
+def test_what_cant_be_reckoned_is_refused_without_a_limit_being_reached(limits, row):
     found = judged(limits, row)
     assert found is not None
     assert found.limit == ""

@@ -25,7 +25,7 @@ NAMES = [f"COIN{number:02}USDT" for number in range(24)]
         (
             "owner",
             {"max_orders_per_minute": 5},
-            "not buying: orders of owner owner in the last minute: 5 of 5",
+            "not buying: orders of owner owner in the last minute: ",
         ),
     ],
 )
