@@ -93,9 +93,10 @@ def day_limit_reached(bot: Any, limit: str, now: datetime) -> None:
     """Tell that the bot's daily loss or target ("loss", "target") is reached, in the commit that notes it."""
     percent = bot.max_daily_loss_perc if limit == "loss" else bot.daily_target_perc
     what = "lost" if limit == "loss" else "won"
+    capital = format_decimal(bot.initial_capital)
     reason = (
-        f"{format_decimal(percent)} % of the capital of {format_decimal(bot.initial_capital)} USDT are {what} "
-        "today, with the open position; entries stop until midnight UTC"
+        f"{format_decimal(percent)} % of the capital of {capital} USDT are {what} today, "
+        "with the open position; entries stop until midnight UTC"
     )
     bot_limit_reached(bot, limit, reason, now)
 

@@ -92,9 +92,7 @@ def test_a_change_keeps_the_secret_and_rotation_keeps_both(browser, channel, rec
     assert any(new in text for text in messages_of(response))
 
 
-def test_send_a_test_is_one_click(
-    browser, owner, channel, receiver, asked, django_capture_on_commit_callbacks
-):
+def test_send_a_test_is_one_click(browser, channel, receiver, asked, django_capture_on_commit_callbacks):
     data = {"action": "send_test", "_selected_action": [channel.pk]}
     with django_capture_on_commit_callbacks(execute=True):
         response = browser.post(reverse(LIST), data, follow=True)
@@ -103,7 +101,7 @@ def test_send_a_test_is_one_click(
     delivery.empty_channel(channel.pk, clock.now)
     assert b'"type":"test"' in receiver.requests[0].body
     assert "answered 200" in page(browser, LIST)
-    assert ">delivered<" in page(browser, "admin:bots_delivery_changelist")
+    assert ">Delivered<" in page(browser, "admin:bots_delivery_changelist")
     assert "This is a test" in page(browser, "admin:bots_delivery_change", Delivery.objects.get().pk)
 
 
