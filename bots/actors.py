@@ -13,11 +13,18 @@ from periodiq import cron
 from bots import daily, runner, schedule
 from bots import screen as screens
 from bots.models import BotRun
+from bots.notifications import delivery, summary
+from bots.runs import RunResult
 from tradebot import clock
+from tradebot.redis import redis_client
 
 SOFT_LIMIT_MS = settings.TASK_SOFT_TIME_LIMIT * 1000
 RUN_MAX_AGE_MS = 55_000  # a run of an older minute is not worth it: the next look decides anew
 BUSY_DELAY_MS = 1000
+DELIVERY_LIMIT_MS = min(SOFT_LIMIT_MS, 120_000)  # below delivery.TAKEN_FOR
+DELIVERY_MAX_AGE_MS = 300_000
+DELIVERY_ASKED_KEY = "outbox:asked"
+QUIET_OUTCOMES = ("held", "busy", "already run", "in flight")
 
 
 def _actor(queue_name: str, max_age: int | None = RUN_MAX_AGE_MS, **options: Any) -> Any:
@@ -60,7 +67,7 @@ def screen_chunk(slot: str, trigger: str, number: int, first_id: int, last_id: i
 def run_bot(bot_id: int, slot: str, trigger: str, key: str) -> None:
     """Run one bot that would act."""
     result = runner.run_bot(bot_id, trigger=trigger, key=key, slot=schedule.parse_slot(slot, clock.now()))
-    _look_again(bot_id, result.look_again_at)
+    _after_run(bot_id, result)
 
 
 @_actor("exits", actor_name="answer-inbox", store_results=True)
@@ -70,7 +77,7 @@ def answer_inbox(bot_id: int, inbox_id: int) -> dict[str, Any]:
     result = runner.run_bot(bot_id, trigger=BotRun.Trigger.INBOX, key=str(inbox_id), slot=clock.slot_of(now))
     if result.outcome == "busy":
         answer_inbox.send_with_options(args=(bot_id, inbox_id), delay=BUSY_DELAY_MS)
-    _look_again(bot_id, result.look_again_at)
+    _after_run(bot_id, result)
     return {"outcome": result.outcome, "reasons": list(result.reasons)}
 
 
@@ -79,7 +86,7 @@ def recover_bot(bot_id: int, due: str) -> None:
     """Look at a bot's doubts when due. Without an age limit: a delayed message counts from its first send."""
     now = clock.now()
     result = runner.run_bot(bot_id, trigger=BotRun.Trigger.RECOVERY, key=due, slot=clock.slot_of(now))
-    _look_again(bot_id, result.look_again_at)
+    _after_run(bot_id, result)
 
 
 @_actor(
@@ -94,6 +101,43 @@ def reactivate_bots_daily_at_utc_midnight() -> None:
         run_all_active_bots_every_minute.send()
 
 
+@dramatiq.actor(
+    queue_name="background",
+    actor_name="deliver-notifications",
+    max_retries=0,
+    max_age=DELIVERY_MAX_AGE_MS,
+    time_limit=DELIVERY_LIMIT_MS,
+    periodic=cron("* * * * *"),
+)
+def deliver_notifications() -> None:
+    """Route what is new in the outbox, and have each channel emptied that has something due."""
+    redis_client().delete(DELIVERY_ASKED_KEY)  # what is written from here on asks anew
+    while delivery.route(clock.now()) == delivery.ROUTE_AT_ONCE:
+        pass
+    for channel_id in delivery.due_channels(clock.now()):
+        empty_channel.send(channel_id)
+
+
+@dramatiq.actor(
+    queue_name="background",
+    actor_name="empty-channel",
+    max_retries=0,
+    max_age=DELIVERY_MAX_AGE_MS,
+    time_limit=DELIVERY_LIMIT_MS,
+)
+def empty_channel(channel_id: int) -> None:
+    """Send what is due on one channel: the minute's next round is the second try."""
+    delivery.empty_channel(channel_id, clock.now)
+
+
+@_actor("background", max_age=None, actor_name="write-daily-summaries", periodic=cron("5 0 * * *"))
+def write_daily_summaries() -> None:
+    """The summaries of the UTC day that has ended; and remove notifications of 30 days ago."""
+    summary.write_summaries(clock.now())
+    delivery.tidy(clock.now())
+    deliver_soon()
+
+
 def wake_bot(bot_id: int, inbox_id: int) -> None:
     """Have a bot look into its inbox now. For callers of services, in transaction.on_commit."""
     answer_inbox.send(bot_id, inbox_id)
@@ -102,6 +146,21 @@ def wake_bot(bot_id: int, inbox_id: int) -> None:
 def candles_closed(slot: datetime) -> None:
     """Have the bots looked at whose candles closed at `slot`. The feed calls it."""
     screen_closed_candles.send(slot.isoformat())
+
+
+def deliver_soon() -> None:
+    """Have the outbox delivered now. One message, however many ask before it is worked on.
+
+    For callers of notifications.services, in transaction.on_commit. Redis being away costs a minute.
+    """
+    if redis_client().set(DELIVERY_ASKED_KEY, b"1", nx=True, ex=60):
+        deliver_notifications.send()
+
+
+def _after_run(bot_id: int, result: RunResult) -> None:
+    _look_again(bot_id, result.look_again_at)
+    if result.outcome not in QUIET_OUTCOMES:
+        deliver_soon()
 
 
 def _look_again(bot_id: int, at: datetime | None) -> None:

@@ -11,10 +11,20 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 
+from bots.notifications.models import ChannelSecret, Delivery, NotificationChannel
 from trading.models import BotState, ExchangeAccount
 from trading.models.fields import Market, amount
 
-__all__ = ["BotConfig", "BotInbox", "BotRun", "BotState", "ScreenRun"]
+__all__ = [
+    "BotConfig",
+    "BotInbox",
+    "BotRun",
+    "BotState",
+    "ChannelSecret",
+    "Delivery",
+    "NotificationChannel",
+    "ScreenRun",
+]
 
 
 def _percent(**options: Any) -> models.DecimalField[Any, Any]:

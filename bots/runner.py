@@ -28,10 +28,11 @@ from tradebot.errors import (
     IllegalTransition,
     KeyDecryptFailed,
     KeyRefused,
+    LimitReached,
     RiskVeto,
 )
 from tradebot.logs import add_log_ids, log_context
-from trading import money, orders, protocol, recovery, requests
+from trading import limits, money, orders, outbox, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
 from trading.decide import decide, difference
@@ -184,6 +185,7 @@ def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> 
     if decision.daily_limit is not None:
         count_day(state, now)
         state.daily_limit = decision.daily_limit
+        outbox.day_limit_reached(run.config, decision.daily_limit, now)
     state.status = decision.status
     state.status_reason = decision.reasons[0] if decision.reasons else ""
     if run.price_error and not decision.wishes:
@@ -229,11 +231,21 @@ def _prepare(
             return _Prepared(None, rules, "already run", ("this run was made before",))
         add_log_ids(run=run.row.pk)
     target = orders.Target(run.config.pk, run.config.account_id, run.config.market, run.config.symbol)
+    marks = limits.marks_for(run.config.account, now) if orders.lane_of(wish) == "entry" else None
     try:
         request = orders.prepare(
-            state=state, target=target, wish=wish, rules=rules, now=now, server_ms=run.client.now_ms()
+            state=state,
+            target=target,
+            wish=wish,
+            rules=rules,
+            now=now,
+            server_ms=run.client.now_ms(),
+            marks=marks,
         )
     except RiskVeto as veto:
+        if isinstance(veto, LimitReached):
+            limits.note_reached(veto, now)
+            outbox.shared_limit_reached(run.config, veto, now)
         return _refused(state, decision, wish, rules, str(veto))
     run.requests.append(request)
     return _Prepared(request, rules, "traded", decision.reasons)

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from bots import inbox
 from bots.models import BotConfig, BotInbox, BotRun
 from tradebot.errors import BotBusy
+from trading import outbox
 from trading.locks import lock_state
 from trading.models import BotState, OrderRequest
 
@@ -103,6 +104,9 @@ def fail(
             state.status_reason, state.last_error_message, state.last_run_at = message, message, now
             if hold:
                 state.hold = hold
+                outbox.held(config, hold, message, now)
+            else:
+                outbox.failed(config, what, message, now)
             state.save(update_fields=["status", "status_reason", "last_error_message", "last_run_at", "hold"])
             row = begin(config, trigger, key, slot, state.epoch, now)
             if row is not None:

@@ -99,6 +99,19 @@ class RiskVeto(TradebotError):
     """Raised when a rule of risk or money forbids an order; the text is the reason shown to the owner."""
 
 
+class LimitReached(RiskVeto):
+    """Raised when a limit across bots forbids an entry.
+
+    `limits_id` is the row of the limits, `scope` "account" or "owner", `limit` the limit's name in words.
+    """
+
+    def __init__(self, message: str, *, limits_id: int, scope: str, limit: str) -> None:
+        super().__init__(message)
+        self.limits_id = limits_id
+        self.scope = scope
+        self.limit = limit
+
+
 class IllegalTransition(TradebotError):
     """Raised when an order request is asked to leave its state by a way the protocol does not have."""
 

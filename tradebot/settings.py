@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 from environs import Env, EnvError
@@ -88,6 +88,29 @@ def _redis(name: str) -> str:
     return value
 
 
+def _email(name: str) -> dict[str, Any]:
+    """Django's e-mail settings from one address; without it e-mails are only written to stdout."""
+    value = str(_read(name, "str", ""))
+    if not value:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    parts = urlsplit(value)
+    if parts.scheme not in ("smtp", "smtp+tls", "smtps") or not _has_host(value):
+        raise ConfigError(
+            f"The environment variable {name} must be an address like smtp+tls://user:password@host:587; "
+            "smtps:// is TLS from the first byte, smtp:// is not encrypted."
+        )
+    default_port = {"smtp": 25, "smtp+tls": 587, "smtps": 465}[parts.scheme]
+    return {
+        "EMAIL_BACKEND": "tradebot.mail.BoundedEmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or default_port,
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+    }
+
+
 SECRET_KEY = _read("SECRET_KEY", "str")
 if not SECRET_KEY:
     raise ConfigError("The environment variable SECRET_KEY is empty; it must hold 50 random characters.")
@@ -142,6 +165,11 @@ METRICS_TOKEN = _read("METRICS_TOKEN", "str", "")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
     raise ConfigError("The environment variable METRICS_TOKEN must be empty or at least 16 characters long.")
 TIMINGS = DEFAULT_TIMINGS if TIMINGS_SCALE == 1 else DEFAULT_TIMINGS.scaled(TIMINGS_SCALE)
+
+# host:port of webhook receivers that may be private and may speak plain http, for paper and demo.
+WEBHOOK_ALLOWED_HOSTS = tuple(_read("WEBHOOK_ALLOWED_HOSTS", "list", []))
+globals().update(_email("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = _read("EMAIL_FROM", "str", "tradebot@localhost")
 
 INSTALLED_APPS = [
     "django.contrib.admin",

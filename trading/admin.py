@@ -18,6 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from tradebot.admin_base import JournalAdmin, OwnedAdmin, number_column, short_html
 from tradebot.clock import now, slot_of
 from tradebot.errors import InvalidInput
+from trading import admin_limits as admin_limits  # registers its page
 from trading.accounts import account_change, account_change_key, account_check, account_create
 from trading.models import (
     AccountState,

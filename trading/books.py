@@ -14,7 +14,7 @@ from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError
-from trading import money, positions
+from trading import money, outbox, positions
 from trading.books_fifo import Books, FillView, fifo
 from trading.models import BotState, Fill, Order, OrderRequest, Trade
 from trading.types import Protection
@@ -171,6 +171,7 @@ def rebook(*, order: Order, state: BotState, rules: SymbolRules | None, now: dat
     state.realized_total = books.realized_total
     count_day(state, now)
     state.save()
+    outbox.day_counted(order, state, now)
 
 
 def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
@@ -213,8 +214,8 @@ def _write_trades(fills: list[Fill], books: Books, rules: SymbolRules | None) ->
         if trade.realized_pnl != realized[order_id]:
             Trade.objects.filter(pk=trade.pk).update(realized_pnl=realized[order_id])
     complete = Order.objects.filter(pk__in=set(realized) - set(known), fills_complete=True)
-    for order in complete.select_related("bot"):
-        Trade.objects.create(
+    for order in complete.select_related("bot__account"):
+        trade = Trade.objects.create(
             bot_config_id=order.bot_id,
             user_id=order.bot.user_id,
             order=order,
@@ -229,6 +230,7 @@ def _write_trades(fills: list[Fill], books: Books, rules: SymbolRules | None) ->
             binance_order_id=order.exchange_order_id or 0,
             created_at=last[order.pk],
         )
+        outbox.trade_made(trade, order)
 
 
 def _commission_in_quote(fill: Fill, rules: SymbolRules | None) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import OperationalError, connection
 
 from tradebot.errors import BotBusy
-from trading.models import AccountState, BotState
+from trading.models import AccountState, BotState, OwnerState
 
 LOCK_NOT_AVAILABLE = "55P03"
 LATER_LOCK_TIMEOUT = "10000ms"
@@ -55,3 +55,9 @@ def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, A
         )
         found = {row.asset: row for row in rows.all()}
     return found
+
+
+def lock_owner(user_id: int) -> OwnerState:
+    """The owner's row, locked; made when missing. The last lock that a transaction takes."""
+    OwnerState.objects.bulk_create([OwnerState(user_id=user_id)], ignore_conflicts=True)
+    return OwnerState.objects.select_for_update(no_key=True, of=("self",)).get(user_id=user_id)

@@ -18,7 +18,7 @@ from marketdata.types import SymbolRules
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import money, protocol, requests
+from trading import limits, money, outbox, protocol, requests
 from trading.books import book_order
 from trading.filters import check_order, format_decimal, lots_to_quantity
 from trading.ids import client_id
@@ -51,12 +51,20 @@ def lane_of(wish: Wish) -> str:
 
 
 def prepare(
-    *, state: BotState, target: Target, wish: Wish, rules: SymbolRules, now: datetime, server_ms: int
+    *,
+    state: BotState,
+    target: Target,
+    wish: Wish,
+    rules: SymbolRules,
+    now: datetime,
+    server_ms: int,
+    marks: limits.Marks | None = None,
 ) -> OrderRequest:
     """Write the request and its order as PREPARED rows, reserve the money; the caller commits.
 
-    The state row must be locked. Raises RiskVeto, with nothing written, when a filter, the money or a
-    constraint (one entry per signal, one open request per lane) forbids it.
+    The state row must be locked. `marks` are the limits across bots and the prices that they are reckoned
+    with, None for an exit or where there are no limits. Raises RiskVeto, with nothing written, when a filter,
+    the money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
     """
     quantity = lots_to_quantity(rules, wish.lots)
     price = Decimal(repr(wish.price)) if wish.price is not None else None
@@ -71,6 +79,8 @@ def prepare(
                 if lane == "entry"
                 else money.Reservation(rules.quote, Decimal(0))
             )
+            if lane == "entry" and marks is not None:
+                limits.check(target, rules, quantity * (price or Decimal(0)), now, marks)
             return _insert(state, target, wish, quantity, lane, reserved, now, server_ms)
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
@@ -247,6 +257,7 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     if answer is not None and answer.key_refused:
         state.hold = "key"
     state.save(update_fields=["last_signal_time", "rejections_in_a_row", "hold"])
+    outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
 
 

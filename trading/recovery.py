@@ -14,7 +14,7 @@ from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError, OrderNotFound
-from trading import books, orders, protocol, requests
+from trading import books, orders, outbox, protocol, requests
 from trading.ids import PREFIX
 from trading.locks import lock_state
 from trading.models import AccountState, BotState, Order, OrderRequest
@@ -117,6 +117,7 @@ def _perform(
     elif isinstance(effect, protocol.Pause):
         state.hold = effect.hold
         state.save(update_fields=["hold"])
+        outbox.held(row.bot, effect.hold, row.reason, context.now)
     return None
 
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from bots import services
-from bots.models import BotConfig, BotInbox, BotRun, ScreenRun
+from bots.models import BotConfig, BotInbox, BotRun, Delivery, NotificationChannel, ScreenRun
 from tests.admin.support import page
 from tests.support.owners import (
     NOW,
@@ -27,7 +27,15 @@ from tests.support.owners import (
     row_counts,
 )
 from tradebot.admin_base import JournalAdmin, OwnedAdmin
-from trading.models import AccountState, Adjustment, ExchangeAccount, Fill, Trade
+from trading.models import (
+    AccountState,
+    Adjustment,
+    ExchangeAccount,
+    Fill,
+    OutboxMessage,
+    RiskLimits,
+    Trade,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +82,17 @@ def fill_everything(account: ExchangeAccount, bot: BotConfig, count: int = 1) ->
         )
         Adjustment.objects.create(**common, asset="BTC", kind="dust", reason="too little", created_at=NOW)
         AccountState.objects.create(account=account, asset=f"A{number}", free=5)
+        channel = NotificationChannel.objects.create(
+            user=account.user,
+            name=f"STRANGE {account.pk} {number}",
+            kind="webhook",
+            target="https://example.com/",
+            events=["trade"],
+        )
+        message = OutboxMessage.objects.create(user=account.user, event="test", created_at=NOW)
+        Delivery.objects.create(message=message, channel=channel, next_try_at=NOW, created_at=NOW)
+        if number == 0:
+            RiskLimits.objects.create(user=account.user, account=account, max_open_positions=3)
         BotInbox.objects.create(bot=bot, kind="run", source_id=f"test {number}", created_at=NOW)
         BotRun.objects.create(bot=bot, trigger="minute", key=f"{number}", slot=NOW, started_at=NOW)
         ScreenRun.objects.create(
@@ -96,6 +115,8 @@ def test_every_table_that_is_promised_has_a_page() -> None:
         "bots.botconfig",
         "bots.botinbox",
         "bots.botrun",
+        "bots.delivery",
+        "bots.notificationchannel",
         "bots.screenrun",
         "trading.accountstate",
         "trading.adjustment",
@@ -103,11 +124,17 @@ def test_every_table_that_is_promised_has_a_page() -> None:
         "trading.fill",
         "trading.order",
         "trading.orderrequest",
+        "trading.risklimits",
         "trading.trade",
     }
     assert all(isinstance(admin.site._registry[model], OwnedAdmin) for model in OURS)
     writable = {label(model) for model in OURS if model not in JOURNALS}
-    assert writable == {"bots.botconfig", "trading.exchangeaccount"}
+    assert writable == {
+        "bots.botconfig",
+        "bots.notificationchannel",
+        "trading.exchangeaccount",
+        "trading.risklimits",
+    }
 
 
 @pytest.mark.parametrize("model", OURS, ids=label)
@@ -190,9 +217,14 @@ def test_every_list_costs_the_same_for_five_rows_and_for_fifty(model: Any, bot: 
             assert client.get(url(model, "changelist")).status_code == 200
         return len(captured)
 
-    if model in (BotConfig, ExchangeAccount):
+    def more(user: Any) -> None:
         for _ in range(4):
-            make_bot(make_account(bot.user))
+            another = make_bot(make_account(user))
+            RiskLimits.objects.create(user=user, account=another.account)
+
+    if model in (BotConfig, ExchangeAccount, RiskLimits):
+        RiskLimits.objects.create(user=bot.user, account=bot.account)
+        more(bot.user)
     else:
         fill_everything(bot.account, bot, 5)
     client.get(url(model, "changelist"))
@@ -200,9 +232,9 @@ def test_every_list_costs_the_same_for_five_rows_and_for_fifty(model: Any, bot: 
     for _ in range(9):
         account = make_account(make_owner())
         another = make_bot(account)
-        if model in (BotConfig, ExchangeAccount):
-            for _ in range(4):
-                make_bot(make_account(account.user))
+        if model in (BotConfig, ExchangeAccount, RiskLimits):
+            RiskLimits.objects.create(user=account.user, account=account)
+            more(account.user)
         else:
             fill_everything(account, another, 5)
     assert model._default_manager.count() >= 50

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def read_by_the_settings() -> set[str]:
     source = (ROOT / "tradebot/settings.py").read_text()
-    return set(re.findall(r'\b_(?:read|positive|choice|url|database|redis)\(\s*"([A-Z_]+)"', source))
+    return set(re.findall(r'\b_(?:read|positive|choice|url|database|redis|email)\(\s*"([A-Z_]+)"', source))
 
 
 def read_by_compose() -> set[str]:

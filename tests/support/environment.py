@@ -28,6 +28,9 @@ TEST_ENVIRONMENT = {
     "CLOCK": "wall",
     "TIMINGS_SCALE": "1",
     "SCREEN_CHUNK": "1000",
+    "EMAIL_URL": "",
+    "EMAIL_FROM": "tradebot@localhost",
+    "WEBHOOK_ALLOWED_HOSTS": "",
 }
 
 

@@ -20,7 +20,11 @@ PROJECT = [
 ]
 CAN_TRADE = {"run-bot", "answer-inbox", "recover-bot"}
 QUEUES = {"screen", "exits", "entries", "background"}
-WITHOUT_AGE = {"recover-bot", "reactivate-bots-daily-at-utc-midnight"}  # delayed, or right however late
+WITHOUT_AGE = {  # delayed, or right however late
+    "recover-bot",
+    "reactivate-bots-daily-at-utc-midnight",
+    "write-daily-summaries",
+}
 
 
 def name_of(actor) -> str:
@@ -36,6 +40,9 @@ def test_these_are_the_actors():
         "answer-inbox",
         "recover-bot",
         "reactivate-bots-daily-at-utc-midnight",
+        "deliver-notifications",
+        "empty-channel",
+        "write-daily-summaries",
         "warm_up_spot_symbols",
         "warm_up_futures_symbols",
     }
@@ -77,6 +84,8 @@ def test_the_schedules_are_the_designs():
     assert lines == {
         "run-all-active-bots-every-minute": "* * * * *",
         "reactivate-bots-daily-at-utc-midnight": "0 0 * * *",
+        "deliver-notifications": "* * * * *",
+        "write-daily-summaries": "5 0 * * *",
         "warm_up_spot_symbols": "*/15 * * * *",
         "warm_up_futures_symbols": "*/15 * * * *",
     }

@@ -8,6 +8,8 @@ from trading.models.accounts import (
     SymbolClaim,
 )
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
+from trading.models.limits import RiskLimits
+from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
 
 __all__ = [
@@ -20,7 +22,9 @@ __all__ = [
     "FundingPayment",
     "Order",
     "OrderRequest",
+    "OutboxMessage",
     "OwnerState",
+    "RiskLimits",
     "SymbolClaim",
     "Trade",
 ]
