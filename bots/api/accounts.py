@@ -69,22 +69,22 @@ class AccountViewSet(OwnedViewSet):
 
     def update(self, request: Request, id: int) -> Response:
         """Set name and is_exclusive, and with api_key and api_secret another key. The environment stays."""
+        account = self.get_object()
         values = body(request, SETTINGS, READ_ONLY)
         if "name" not in values:
             raise InvalidInput("Name is missing; PATCH changes single settings.", "name")
-        return self._change({"is_exclusive": True} | values)
+        return self._change(account, {"is_exclusive": True} | values)
 
     def partial_update(self, request: Request, id: int) -> Response:
         """Change what is sent. The environment of an account never changes."""
-        return self._change(body(request, SETTINGS, READ_ONLY))
+        return self._change(self.get_object(), body(request, SETTINGS, READ_ONLY))
 
     def destroy(self, request: Request, id: int) -> Response:
         """Delete the account with its key. Refused where bots are, or were, on it."""
         account_delete(account=self.get_object(), by=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _change(self, given: dict[str, Any]) -> Response:
-        account = self.get_object()
+    def _change(self, account: ExchangeAccount, given: dict[str, Any]) -> Response:
         values = _checked(given, account)
         values.pop("environment", None)
         name = values.get("name", account.name)
