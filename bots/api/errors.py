@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
@@ -98,7 +98,7 @@ _TABLE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus, s
         "The request can't be read; check its address, headers and body.",
     ),
     (
-        OperationalError,
+        (OperationalError, InterfaceError),
         HTTPStatus.SERVICE_UNAVAILABLE,
         "unavailable",
         "The database does not answer; try again in a moment.",

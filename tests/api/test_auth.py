@@ -105,7 +105,8 @@ def test_a_login_that_is_none_is_400(user: Any, body: Any) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["Token", "Token ", "Token a b", "Token " + "0" * 64, "Token \xff\xfe", "Token a\x00b", "Token ..", "token x",
+    ["Token", "Token ", "Token a b", "Token " + "0" * 64, "Token \xff\xfe", "Token a\x00b", "Token ..",
+     "token x",
      "Token " + "a" * 5000, "Bearer x", "Basic eDp5"],
 )  # fmt: skip
 def test_a_header_without_a_good_token_is_401(user: Any, header: str) -> None:

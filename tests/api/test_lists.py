@@ -47,7 +47,7 @@ def test_pages_follow_each_other_to_the_end(api: Api, three: list[BotConfig]) ->
         ("page=", "page"),
         ("page=1.5", "page"),
         ("page=1000000000", "page"),
-        ("page=１", "page"),
+        ("page=\uff11", "page"),
         ("page_size=1000000000", "page_size"),
         ("page_size=201", "page_size"),
         ("page_size=0", "page_size"),

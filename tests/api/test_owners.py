@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -127,7 +126,7 @@ def test_without_a_login_there_is_nothing(bot: BotConfig) -> None:
         "1e3",
         "0x1",
         "%00",
-        "１",
+        "\uff11",
         "00000000-0000-0000-0000-000000000000",
         " 1",
         "inbox-1",
