@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -105,7 +106,10 @@ class AccountViewSet(OwnedViewSet):
         return Response(self._shown(account))
 
     def _shown(self, account: ExchangeAccount) -> dict[str, Any]:
-        shown_account: dict[str, Any] = AccountSerializer(self.get_queryset().get(pk=account.pk)).data
+        row = self.get_queryset().filter(pk=account.pk).first()
+        if row is None:
+            raise NotFound(f"There is no account {account.pk}.")
+        shown_account: dict[str, Any] = AccountSerializer(row).data
         return shown_account
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions
@@ -55,6 +55,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
     status, code, message = _of_others(error)
+    if isinstance(error, IntegrityError):
+        logger.warning("%s was refused by the database: %s", context.get("view"), error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s failed", context.get("view"), exc_info=error)
         got_request_exception.send(sender=None, request=context.get("request"))
@@ -96,6 +98,12 @@ _TABLE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus, s
         HTTPStatus.BAD_REQUEST,
         "bad_request",
         "The request can't be read; check its address, headers and body.",
+    ),
+    (
+        IntegrityError,
+        HTTPStatus.CONFLICT,
+        "refused",
+        "This was changed from elsewhere at the same moment; look at it and try again.",
     ),
     (
         (OperationalError, InterfaceError),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import Http404
 from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
     OpenApiJsonRenderer2,
@@ -48,6 +49,18 @@ class TokenScheme(KnoxTokenScheme):
     target_class = "bots.api.tokens.TokenAuthentication"
 
 
+class OnceGenerator(SchemaGenerator):
+    """Makes the schema once a process: it is the same for everybody, and takes a while."""
+
+    _made: dict[bool, Any] = {}
+
+    def get_schema(self, request: Any = None, public: bool = False) -> Any:
+        """The schema."""
+        if public not in self._made:
+            self._made[public] = super().get_schema(request, public)
+        return self._made[public]
+
+
 def add_errors(result: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Give every operation its errors: they all have one shape."""
     result.setdefault("components", {}).setdefault("schemas", {})["Error"] = ERROR
@@ -65,6 +78,7 @@ def add_errors(result: dict[str, Any], **options: Any) -> dict[str, Any]:
 class SchemaView(StrictQuery, SpectacularAPIView):
     """The schema, as JSON unless YAML is asked for by the Accept header."""
 
+    generator_class = OnceGenerator
     content_negotiation_class = DefaultContentNegotiation
     permission_classes = [AllowAny]
     renderer_classes = [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
-from django.db import OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.test import Client
 
+from bots.api import throttles
 from bots.models import BotConfig
 from tests.api.support import METHODS, Api, error_of
-from tests.support.owners import row_counts, values_of
+from tests.support.owners import make_owner, row_counts, values_of
 from tradebot.errors import ConfigError
 
 pytestmark = pytest.mark.django_db
@@ -68,29 +69,47 @@ def test_an_unknown_host_is_answered_in_the_same_shape(api: Api) -> None:
     error_of(api.client.get("/api/v1/bots/", headers={"Host": "evil.example"}), 400)
 
 
-def test_too_many_requests_are_429_with_a_time_to_wait(api: Api, bot: BotConfig, settings: Any) -> None:
+def test_too_many_requests_are_429_with_a_time_to_wait(
+    api: Api, bot: BotConfig, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.API_REQUESTS_PER_MINUTE = {"read": 2, "write": 1, "anonymous": 1, "login": 1}
-    if time.time() % 60 > 55:  # the minute must not end in between
-        time.sleep(60 - time.time() % 60)
+    monkeypatch.setattr(throttles, "time", SimpleNamespace(time=lambda: 1_000_000_010.0))
     api.get("bots/")
     api.get("bots/")
     response = api.send("GET", "bots/")
     assert error_of(response, 429)["code"] == "throttled"
-    assert 1 <= int(response["Retry-After"]) <= 61
+    assert int(response["Retry-After"]) == 11  # ten seconds to the end of the minute, and one
     assert api.patch(f"bots/{bot.pk}/", {"name": "one"}).status_code == 200
     before = values_of(bot)
     error_of(api.patch(f"bots/{bot.pk}/", {"name": "two"}), 429)
     assert values_of(bot) == before
+    monkeypatch.setattr(throttles, "time", SimpleNamespace(time=lambda: 1_000_000_020.0))
+    api.get("bots/")
+    assert Api(make_owner()).send("GET", "bots/").status_code == 200
 
 
 def test_what_does_not_answer_is_503_with_a_sentence(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    for failure in (OperationalError("gone"), redis.ConnectionError("gone"), ConfigError("PAPER is broken.")):
+    failures = (
+        OperationalError("gone"),
+        InterfaceError("gone"),
+        redis.ConnectionError("gone"),
+        ConfigError("Broken."),
+    )
+    for failure in failures:
 
         def fail(*arguments: Any, failure: Exception = failure) -> None:
             raise failure
 
         monkeypatch.setattr("bots.api.summary.summarise", fail)
         assert error_of(api.send("GET", "summary/"), 503)["code"] == "unavailable"
+
+
+def test_what_another_one_did_at_the_same_moment_is_409(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise IntegrityError("violates a foreign key")
+
+    monkeypatch.setattr("bots.api.summary.summarise", fail)
+    assert "at the same moment" in error_of(api.send("GET", "summary/"), 409)["message"]
 
 
 def test_a_fault_of_ours_is_500_in_the_same_shape_and_tells_nothing(
