@@ -11,6 +11,7 @@ from typing import Any
 from tradebot.errors import InvalidInput
 
 MAX_JSON_BYTES = 1_048_576
+MAX_JSON_DEPTH = 20
 NAME_LENGTH = 100
 _PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -92,17 +93,23 @@ def clean_name(value: object) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def load_json_object(data: bytes | str) -> dict[str, Any]:
+def load_json_object(data: bytes | str, *, exact: bool = False) -> dict[str, Any]:
     """The JSON object in `data`. Raises InvalidInput with a sentence; nothing else gets out.
 
+    Numbers with a fraction are floats, or Decimals with the very digits where `exact`.
     Refused: more than 1 MiB, text that is not UTF-8, another value than an object, a key that stands twice,
-    NaN and infinities, nesting that no configuration needs.
+    NaN and infinities, nesting that no configuration needs, half a surrogate pair.
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > MAX_JSON_BYTES:
         raise InvalidInput(f"The JSON is larger than {MAX_JSON_BYTES} bytes.")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_refuse_constant)
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_once_each,
+            parse_constant=_refuse_constant,
+            parse_float=Decimal if exact else float,
+        )
     except UnicodeDecodeError:
         raise InvalidInput("The JSON is not valid UTF-8.") from None
     except RecursionError:
@@ -114,6 +121,7 @@ def load_json_object(data: bytes | str) -> dict[str, Any]:
         raise InvalidInput(f'This is not JSON{place}; write an object like {{"name": "value"}}.') from None
     if not isinstance(value, dict):
         raise InvalidInput('The JSON must be an object like {"name": "value"}.')
+    _check_tree(value)
     return value
 
 
@@ -144,6 +152,29 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise InvalidInput(f"The JSON has the key {shown(twice)} twice.")
     return found
+
+
+def _check_tree(value: object) -> None:
+    """Refuse what is nested too deeply to be shown in a message, and texts that UTF-8 can't hold."""
+    waiting: list[tuple[object, int]] = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > MAX_JSON_DEPTH:
+            raise InvalidInput("The JSON is nested too deeply.")
+        if isinstance(item, dict):
+            waiting += ((part, depth + 1) for pair in item.items() for part in pair)
+        elif isinstance(item, list):
+            waiting += ((part, depth + 1) for part in item)
+        elif isinstance(item, str) and not _is_encodable(item):
+            raise InvalidInput("The JSON has half a surrogate pair, which is no character.")
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> Any:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 
 from tradebot.binance.client import ExchangeClient
 from tradebot.binance.sources import source_for
-from tradebot.errors import ClientInitFailed, InvalidInput, KeyDecryptFailed
+from tradebot.errors import ClientInitFailed, InvalidInput, KeyDecryptFailed, Refused
 from tradebot.inputs import clean_name, shown
 from tradebot.secrets import Secret
 from tradebot.timings import DEFAULT as DEFAULT_TIMINGS
@@ -108,6 +109,21 @@ def account_change_key(*, account: ExchangeAccount, api_key: str, api_secret: st
     key, secret = _checked_key(account.environment, api_key, api_secret)
     with transaction.atomic():
         return _store(account, key, secret)
+
+
+def account_delete(*, account: ExchangeAccount, by: Any) -> None:
+    """Remove the account and its key. Raises Refused where bots are, or were, on it: their journal stays."""
+    if not (by.is_superuser or account.user_id == by.pk):
+        raise InvalidInput("There is no such account; choose one of your own.", "account")
+    name = account.name
+    try:
+        with transaction.atomic():
+            account.delete()
+    except (ProtectedError, IntegrityError):  # the latter: a bot that was made at the same moment
+        bots = account.bots.filter(deleted_at__isnull=True).values_list("name", flat=True)  # type: ignore[attr-defined]
+        listed = ", ".join(bots[:5])
+        reason = f"it has bots ({listed}); delete them first" if listed else "the journal of its bots stays"
+        raise Refused(f"Account {name} can't be deleted: {reason}.") from None
 
 
 def client_for(

@@ -1,5 +1,9 @@
 """Bots, their runs, inbox and screens in the admin."""
 
+import knox.admin
+from django.contrib import admin
+from knox.models import AuthToken
+
 from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
@@ -12,3 +16,6 @@ __all__ = [
     "NotificationChannelAdmin",
     "ScreenRunAdmin",
 ]
+
+assert knox.admin  # it registers the tokens, whose digests and new values are for no page
+admin.site.unregister(AuthToken)

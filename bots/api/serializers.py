@@ -1,0 +1,185 @@
+"""How rows read in JSON. Fields are the models' own, so that a new column shows without a line here."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from bots.models import BotConfig, BotInbox, BotRun
+from bots.validation import FIELDS
+from tradebot.clock import now
+from trading.models import BotState, ExchangeAccount, Trade
+
+
+def plain(value: Decimal | None) -> str | None:
+    """A Decimal without an exponent and without zeros at its end."""
+    if value is None:
+        return None
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class PlainDecimalField(serializers.DecimalField):
+    """A Decimal as a string that people read."""
+
+    def to_representation(self, value: Any) -> str | None:
+        """ "1000", "0.1"; never "1E+3" or "1000.000000000000000000"."""
+        return plain(Decimal(value))
+
+
+class RowSerializer(serializers.ModelSerializer):
+    """Columns by their own names; Decimals are plain strings."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DecimalField: PlainDecimalField,
+    }
+
+
+class BotSerializer(RowSerializer):
+    """A bot's configuration, and in short where it stands; the rest is under state/."""
+
+    status = serializers.CharField(source="state.status", read_only=True)
+    status_reason = serializers.CharField(source="state.status_reason", read_only=True)
+    in_position = serializers.BooleanField(source="state.in_position", read_only=True)
+    last_error_message = serializers.CharField(source="state.last_error_message", read_only=True)
+
+    class Meta:
+        model = BotConfig
+        exclude = ["deleted_at"]
+
+
+class BotSettingsSerializer(RowSerializer):
+    """What is sent to create or change a bot; bots.validation is what judges it."""
+
+    class Meta:
+        model = BotConfig
+        fields = ["account", *FIELDS]
+
+
+class OutlookSerializer(serializers.Serializer):
+    """What the next look would decide now."""
+
+    acts = serializers.BooleanField(help_text="Whether it would send or remember something.")
+    status = serializers.CharField()
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
+class BotStateSerializer(RowSerializer):
+    """A bot's state. What was counted on another UTC day reads as nothing."""
+
+    daily_pnl = serializers.SerializerMethodField()
+    daily_trades_count = serializers.SerializerMethodField()
+    daily_limit = serializers.SerializerMethodField()
+    price = serializers.SerializerMethodField(help_text="The last known price, in quote units.")
+    price_at = serializers.SerializerMethodField()
+    unrealized_pnl = serializers.SerializerMethodField(help_text="At that price, before fees.")
+    outlook = serializers.SerializerMethodField()
+    outlook_error = serializers.SerializerMethodField(help_text="Why the outlook is not known, or empty.")
+
+    class Meta:
+        model = BotState
+        exclude = ["id", "epoch", "seq"]
+
+    def get_daily_pnl(self, state: BotState) -> str:
+        """Realised today, in quote units."""
+        return plain(state.daily_pnl if _is_today(state) else Decimal(0)) or "0"
+
+    def get_daily_trades_count(self, state: BotState) -> int:
+        """Entries of today."""
+        return state.daily_trades_count if _is_today(state) else 0
+
+    def get_daily_limit(self, state: BotState) -> str:
+        """loss or target, once reached today."""
+        return state.daily_limit if _is_today(state) else ""
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_price(self, state: BotState) -> str | None:
+        return plain(self.context["view"].price)
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_price_at(self, state: BotState) -> Any:
+        return self.context["view"].price_at
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_unrealized_pnl(self, state: BotState) -> str | None:
+        return plain(self.context["view"].unrealized_pnl)
+
+    @extend_schema_field(OutlookSerializer(allow_null=True))
+    def get_outlook(self, state: BotState) -> dict[str, Any] | None:
+        decision = self.context["view"].outlook
+        if decision is None:
+            return None
+        return {"acts": decision.acts, "status": decision.status, "reasons": list(decision.reasons)}
+
+    def get_outlook_error(self, state: BotState) -> str:
+        return str(self.context["view"].outlook_error)
+
+
+class AccountSerializer(RowSerializer):
+    """An account; whether it has a key, never the key."""
+
+    has_key = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        model = ExchangeAccount
+        fields = [
+            *[field.name for field in ExchangeAccount._meta.fields],
+            "has_key",
+        ]
+
+
+class AccountSettingsSerializer(RowSerializer):
+    """What is sent to create or change an account. A paper account needs no key."""
+
+    api_key = serializers.CharField(required=False, write_only=True)
+    api_secret = serializers.CharField(required=False, write_only=True)
+
+    class Meta:
+        model = ExchangeAccount
+        fields = ["name", "environment", "is_exclusive", "api_key", "api_secret"]
+
+
+class TradeSerializer(RowSerializer):
+    """One filled order."""
+
+    class Meta:
+        model = Trade
+        exclude = ["order"]
+
+
+class RunSerializer(RowSerializer):
+    """A run that wanted something."""
+
+    class Meta:
+        model = BotRun
+        exclude = ["epoch"]
+
+
+class InboxSerializer(RowSerializer):
+    """Something asked of a bot, and what came of it once it was handled."""
+
+    id = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BotInbox
+        fields = ["id", "url", "bot", "kind", "created_at", "handled_at", "result"]
+
+    def get_id(self, entry: BotInbox) -> str:
+        """inbox- and its number: no run has such an id."""
+        return f"inbox-{entry.pk}"
+
+    @extend_schema_field(serializers.URLField())
+    def get_url(self, entry: BotInbox) -> str:
+        where: str = reverse("run", [self.get_id(entry)], request=self.context.get("request"))
+        return where
+
+
+def _is_today(state: BotState) -> bool:
+    return state.trading_day == now().date()

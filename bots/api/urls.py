@@ -1,0 +1,69 @@
+"""Addresses of the API. An id is a number; whatever else stands there is no address, which is 404, too."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path, register_converter
+
+from bots.api.accounts import AccountViewSet
+from bots.api.auth import LoginView, LogoutView
+from bots.api.bots import BotViewSet
+from bots.api.runs import BotRunViewSet, RunViewSet
+from bots.api.schema import DocsView, NothingHereView, SchemaView
+from bots.api.summary import SummaryView
+from bots.api.symbols import SymbolsView
+from bots.api.trades import BotTradeViewSet, TradeViewSet
+
+
+class RowConverter:
+    """The number of a row, small enough for the database."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+class RunConverter:
+    """The number of a run, or inbox- and the number of an inbox entry."""
+
+    regex = "(?:inbox-)?[0-9]{1,18}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: object) -> str:
+        return str(value)
+
+
+register_converter(RowConverter, "row")
+register_converter(RunConverter, "run")
+
+LIST = {"get": "list", "post": "create"}
+ONE = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+ACTIONS = ("start", "pause", "stop", "run", "close")
+
+urlpatterns = [
+    path("v1/bots/", BotViewSet.as_view(LIST), name="bots"),
+    path("v1/bots/<row:id>/", BotViewSet.as_view(ONE), name="bot"),
+    *(
+        path(f"v1/bots/<row:id>/{action}/", BotViewSet.as_view({"post": action}), name=f"bot-{action}")
+        for action in ACTIONS
+    ),
+    path("v1/bots/<row:id>/state/", BotViewSet.as_view({"get": "state"}), name="bot-state"),
+    path("v1/bots/<row:id>/trades/", BotTradeViewSet.as_view({"get": "list"}), name="bot-trades"),
+    path("v1/bots/<row:id>/runs/", BotRunViewSet.as_view({"get": "list"}), name="bot-runs"),
+    path("v1/trades/", TradeViewSet.as_view({"get": "list"}), name="trades"),
+    path("v1/runs/<run:id>/", RunViewSet.as_view({"get": "retrieve"}), name="run"),
+    path("v1/accounts/", AccountViewSet.as_view(LIST), name="accounts"),
+    path("v1/accounts/<row:id>/", AccountViewSet.as_view(ONE), name="account"),
+    path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
+    path("v1/summary/", SummaryView.as_view(), name="summary"),
+    path("v1/auth/login/", LoginView.as_view(), name="login"),
+    path("v1/auth/logout/", LogoutView.as_view(), name="logout"),
+    path("v1/schema/", SchemaView.as_view(), name="schema"),
+    path("v1/docs/", DocsView.as_view(url_name="schema"), name="docs"),
+    re_path(r"", NothingHereView.as_view()),
+]
