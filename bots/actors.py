@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,11 @@ from bots import daily, runner, schedule
 from bots import screen as screens
 from bots.models import BotRun
 from tradebot import clock
+from tradebot.errors import TradebotError
+from trading import income
+from trading.accounts import client_for
+
+logger = logging.getLogger(__name__)
 
 SOFT_LIMIT_MS = settings.TASK_SOFT_TIME_LIMIT * 1000
 RUN_MAX_AGE_MS = 55_000  # a run of an older minute is not worth it: the next look decides anew
@@ -92,6 +98,16 @@ def reactivate_bots_daily_at_utc_midnight() -> None:
     """Wake the bots that a daily limit had paused, and have them looked at."""
     if daily.reactivate(clock.now()):
         run_all_active_bots_every_minute.send()
+
+
+@_actor("background", max_age=None, actor_name="book-funding", periodic=cron("*/15 * * * *"))
+def book_funding() -> None:
+    """Book what futures positions were paid or charged; one that does not answer waits."""
+    for account in income.accounts_due():
+        try:
+            income.book_income(account, client_for(account, "futures"), clock.now())
+        except TradebotError as error:
+            logger.warning("funding of account %s can't be booked yet: %s", account.pk, error)
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

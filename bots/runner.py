@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 from django.db import transaction
 
-from bots import inbox, runs, services
+from bots import futures, inbox, runs, services
 from bots.models import BotConfig, BotRun
 from bots.runs import RunResult
 from bots.snapshot import MarketCache, doubtful_lanes, snapshot
@@ -33,7 +33,7 @@ from tradebot.errors import (
 from trading import money, orders, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
-from trading.decide import decide, difference
+from trading.decide import difference
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import OPEN_STATES
@@ -102,10 +102,14 @@ def _run(run: _Run) -> RunResult:
         rules = MarketCache([run.config], run.now()).rules(run.config)
         recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
     _freshen(run)
+    futures.make_sure(run.config, run.client, run.fresh_price, run.now())
     while True:
         prepared = _decide_and_prepare(run)
         if prepared.request is not None:
             sent = _send(run, prepared)
+            if orders.finds_no_position(sent):
+                gone = futures.book_gone(run.config, run.client, prepared.rules, run.now())
+                prepared = replace(prepared, outcome="external", reasons=(gone.text, *prepared.reasons))
             if sent.state == "ACCEPTED" and time.monotonic() < deadline:
                 continue
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
@@ -150,7 +154,8 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         in_flight = _in_flight(run)
         lanes = doubtful_lanes([config.pk]).get(config.pk, set())
         view = snapshot(config, state, market, lanes)
-        decision = decide(view.bot, view.state, market.view(config, run.fresh_price), now)
+        seen = market.view(config, run.fresh_price)
+        decision = futures.decide_entries(config, view.bot, view.state, seen, now)
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, market.rules(config), lanes, in_flight, now)
@@ -216,7 +221,7 @@ def _prepare(
         run.row = runs.begin(run.config, run.trigger, run.key, run.slot, state.epoch + 1, now)
         if run.row is None:
             return _Prepared(None, rules, "already run", ("this run was made before",))
-    target = orders.Target(run.config.pk, run.config.account_id, run.config.market, run.config.symbol)
+    target = _target(run.config)
     try:
         request = orders.prepare(
             state=state, target=target, wish=wish, rules=rules, now=now, server_ms=run.client.now_ms()
@@ -225,6 +230,17 @@ def _prepare(
         return _refused(state, decision, wish, rules, str(veto))
     run.requests.append(request)
     return _Prepared(request, rules, "traded", decision.reasons)
+
+
+def _target(config: BotConfig) -> orders.Target:
+    return orders.Target(
+        config.pk,
+        config.account_id,
+        config.market,
+        config.symbol,
+        leverage=config.leverage,
+        position_type=config.position_type,
+    )
 
 
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> _Prepared:
@@ -265,7 +281,8 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         now=run.now,
     )
     run.requests[-1] = sent
-    runs.note_outcome(run.config.pk, sent)
+    if not orders.finds_no_position(sent):
+        runs.note_outcome(run.config.pk, sent)
     return sent
 
 

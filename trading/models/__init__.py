@@ -6,6 +6,7 @@ from trading.models.accounts import (
     ExchangeSecret,
     OwnerState,
     SymbolClaim,
+    SymbolSetup,
 )
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.models.state import BotState
@@ -22,5 +23,6 @@ __all__ = [
     "OrderRequest",
     "OwnerState",
     "SymbolClaim",
+    "SymbolSetup",
     "Trade",
 ]
