@@ -22,12 +22,16 @@ SIDES = pytest.mark.parametrize(
 
 
 def move_price(desk, share: str) -> None:
+    """A second later the price is `share` of what it was."""
+    desk.wait(1)
     last = Decimal(str(desk.paper.public("/fapi/v1/ticker/price", symbol="BTCUSDT").json()["price"]))
     price = f"{last * Decimal(share):.2f}"
     desk.paper.control("/paper/price", {"symbol": "BTCUSDT", "price": price})
 
 
-def by_hand(desk, side: str, quantity: Decimal):
+def by_hand(desk, side: str, quantity: Decimal) -> None:
+    """A second later the owner closes some of the position elsewhere."""
+    desk.wait(1)
     key = read_key(desk.account)[0].reveal()
     answer = desk.paper.signed(
         "POST", ORDER, key, symbol="BTCUSDT", side=side, type="MARKET", quantity=f"{quantity:f}",

@@ -58,7 +58,7 @@ def test_an_entry_that_never_arrived_waits_ten_minutes_and_the_position_is_evide
 def test_fills_that_can_not_be_had_at_once_are_booked_at_the_next_look(desk):
     bot = desk.add_bot(leverage=4)
     desk.go_to(AT_SIGNAL)
-    desk.paper.fault("unavailable", path="/fapi/v1/userTrades", method="GET", times=4)
+    desk.paper.fault("unavailable", path="/fapi/v1/userTrades", method="GET", count=4)
     desk.run(bot)
     order, state = Order.objects.get(), desk.state(bot)
     assert (order.status, order.fills_complete, Fill.objects.count()) == ("FILLED", False, 0)
