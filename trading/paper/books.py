@@ -171,6 +171,10 @@ class Books:
             raise
         self._db.execute("COMMIT")
 
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """One statement of another part of the books (`futures_books`), in the same file and transaction."""
+        return self._db.execute(statement, values)
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

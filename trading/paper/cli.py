@@ -94,6 +94,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=default.level_quote,
         help="quote units on the best level of the book",
     )
+    parser.add_argument(
+        "--futures-balance",
+        type=amount(Decimal(0), Decimal(10**12)),
+        default=default.futures_balance,
+        help="USDT in the futures wallet of an account that opens by itself",
+    )
+    parser.add_argument("--futures-weight-limit", type=whole(1, 10**9), default=default.futures_weight_limit)
+    parser.add_argument(
+        "--futures-order-limit", type=whole(1, 10**9), default=default.futures_orders_per_ten_seconds
+    )
 
 
 def options_from(values: dict[str, Any]) -> Options:
@@ -116,6 +126,9 @@ def options_from(values: dict[str, Any]) -> Options:
         balance=values["balance"],
         spread_bps=values["spread_bps"],
         level_quote=values["level_quote"],
+        futures_balance=values["futures_balance"],
+        futures_weight_limit=values["futures_weight_limit"],
+        futures_orders_per_ten_seconds=values["futures_order_limit"],
     )
 
 

@@ -14,6 +14,7 @@ from trading.paper.books import Account
 from trading.paper.clock import ClockRefused
 from trading.paper.exchange import Exchange, is_asset, secret_by_rule
 from trading.paper.faults import FaultRefused
+from trading.paper.futures_control import POSTS, FuturesRefused, futures_books
 from trading.paper.orders import list_summary, number, order_query, trade
 from trading.paper.params import KEY_RANGE
 from trading.paper.routes_market import STATUSES
@@ -70,6 +71,7 @@ async def health(exchange: Exchange, request: web.Request) -> Any:
         "symbols": len(exchange.market.specs),
         "accounts": len(exchange.books.accounts),
         "openOrders": sum(map(len, exchange.books.open.values())),
+        "openFuturesOrders": sum(map(len, exchange.futures.books.open.values())),
         "faults": len(exchange.faults.active),
     }
 
@@ -119,6 +121,7 @@ async def get_books(exchange: Exchange, request: web.Request) -> Any:
     """GET /paper/books[?apiKey=]: all orders, fills, lists and balances of one account, or of each."""
     now_ms, key = exchange.clock.now_ms(), request.query.get("apiKey")
     exchange.engine.advance_all(now_ms)
+    exchange.futures.advance_all(now_ms)
     if key is not None and key not in exchange.books.accounts:
         raise ControlRefused("no account has this apiKey")
     accounts = exchange.books.accounts.values() if key is None else [exchange.books.accounts[key]]
@@ -138,6 +141,7 @@ def _books_of(exchange: Exchange, account: Account) -> dict[str, Any]:
         "orderLists": [
             list_summary(one, [by_id[one.symbol, order_id] for order_id in one.order_ids]) for one in lists
         ],
+        "futures": futures_books(exchange, account),
     }
 
 
@@ -153,6 +157,7 @@ async def post_clock(exchange: Exchange, request: web.Request) -> Any:
     now_ms = exchange.clock.now_ms()
     with exchange.books.transaction():
         exchange.engine.advance_all(now_ms)
+        exchange.futures.advance_all(now_ms)
         if exchange.clock.mode == "stepped":
             exchange.books.set_meta("stepped_ms", str(now_ms))
     return {"nowMs": now_ms, "clock": exchange.clock.mode, "offsetMs": exchange.clock.offset_ms}
@@ -174,6 +179,10 @@ async def post_symbol(exchange: Exchange, request: web.Request) -> Any:
     if "levelQuote" in body:
         engine.book.by_symbol[symbol] = _amount(body["levelQuote"], "levelQuote")
     engine.set_status(symbol, status, now_ms)  # matches what rests up to now
+    for contract in exchange.futures.state.contracts.values():
+        if contract.underlying == symbol:
+            exchange.futures.advance(contract.symbol, now_ms)
+            exchange.futures.state.set_status(contract.symbol, status, now_ms)
     if matched:
         engine.resting_off.discard(symbol)
     else:
@@ -192,6 +201,7 @@ async def post_price(exchange: Exchange, request: web.Request) -> Any:
     body, now_ms = await _body(request), exchange.clock.now_ms()
     symbol = _known(exchange, body.get("symbol"))
     exchange.engine.advance(symbol, now_ms)
+    exchange.futures.advance_all(now_ms)
     if body.get("price") is None:
         exchange.market.clear_price(symbol, now_ms)
         return {"symbol": symbol, "price": None}
@@ -216,13 +226,20 @@ async def faults(exchange: Exchange, request: web.Request) -> Any:
     return {"faults": [fault.as_json() for fault in exchange.faults.active]}
 
 
+def _posted(act: Callable[[Exchange, dict[str, Any]], Any]) -> Any:
+    async def posted(exchange: Exchange, request: web.Request) -> Any:
+        return act(exchange, await _body(request))
+
+    return posted
+
+
 def _guarded(handler: Callable[[Exchange, web.Request], Any]) -> Any:
     async def guarded(request: web.Request) -> web.Response:
         if not is_loopback(request):
             return web.json_response({"error": "only from this machine"}, status=403)
         try:
             return web.json_response(await handler(request.app[EXCHANGE], request))
-        except (ControlRefused, ClockRefused, FaultRefused) as error:
+        except (ControlRefused, ClockRefused, FaultRefused, FuturesRefused) as error:
             return web.json_response({"error": str(error)}, status=400)
 
     return guarded
@@ -236,5 +253,7 @@ def add_control_routes(app: web.Application) -> None:
     app.router.add_post("/paper/clock", _guarded(post_clock))
     app.router.add_post("/paper/symbols/{symbol}", _guarded(post_symbol))
     app.router.add_post("/paper/price", _guarded(post_price))
+    for path, act in POSTS.items():
+        app.router.add_post(path, _guarded(_posted(act)))
     for method in ("GET", "POST", "DELETE"):
         app.router.add_route(method, "/paper/faults", _guarded(faults))

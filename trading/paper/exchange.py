@@ -13,8 +13,16 @@ from trading.paper.clock import Clock
 from trading.paper.engine import Engine
 from trading.paper.errors import key_malformed, key_refused
 from trading.paper.faults import FaultSwitch
+from trading.paper.futures_books import FuturesBooks
+from trading.paper.futures_contracts import contracts_of
+from trading.paper.futures_engine import FuturesEngine
+from trading.paper.futures_funding import FundingRates
+from trading.paper.futures_ledger import FuturesLedger
+from trading.paper.futures_orders import Wallet
+from trading.paper.futures_state import FuturesState
 from trading.paper.ledger import Ledger
-from trading.paper.limits import OrderCounts, WeightLimit
+from trading.paper.limits import MINUTE_MS, OrderCounts, WeightLimit
+from trading.paper.listen_keys import ListenKeys
 from trading.paper.market import SyntheticMarket
 from trading.paper.orderbook import OrderBook
 from trading.paper.overlay import OverlayMarket
@@ -23,7 +31,6 @@ from trading.paper.replay import ReplayMarket, days_until_future, load_folder
 from trading.paper.symbols import DEFAULT_COUNT, default_symbols
 
 OPEN_PREFIX = "paper"  # keys that begin so open their account by themselves
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,11 @@ class Options:
     balance: Decimal = Decimal(10_000)
     spread_bps: Decimal = Decimal(1)
     level_quote: Decimal = Decimal(2000)
+    futures_balance: Decimal = Decimal(10_000)
+    futures_weight_limit: int = 2400
+    futures_orders_per_ten_seconds: int = 300
+    futures_taker_fee: Decimal = Decimal("0.0005")
+    futures_maker_fee: Decimal = Decimal("0.0002")
 
 
 @dataclass(slots=True)
@@ -55,9 +67,11 @@ class Exchange:
     market: OverlayMarket
     books: Books
     engine: Engine
+    futures: FuturesEngine
     counts: OrderCounts
     weights: dict[str, WeightLimit]
     faults: FaultSwitch = field(default_factory=FaultSwitch)
+    listen_keys: ListenKeys = field(default_factory=ListenKeys)
 
     def account_of(self, api_key: str | None) -> Account:
         """The account of a key; one whose key begins with "paper" is opened at its first request.
@@ -79,6 +93,16 @@ class Exchange:
             account = self.books.open_account(api_key, secret, self.clock.now_ms())
             self.set_balances(account, balances)
         return account
+
+    def futures_wallet(self, account: Account) -> Wallet:
+        """The account's futures wallet. One that is opened by itself has money if the account was, too."""
+        books = self.futures.books
+        if account.id not in books.wallets:
+            is_open = account.api_key.startswith(OPEN_PREFIX)
+            balance = self.options.futures_balance if is_open else Decimal(0)
+            with books.transaction():
+                self.futures.ledger.open_wallet(account.id, balance, self.clock.now_ms())
+        return books.wallets[account.id]
 
     def set_balances(self, account: Account, balances: dict[str, Decimal]) -> None:
         """Set the free amounts of these assets; call it inside a transaction."""
@@ -115,12 +139,27 @@ def build(options: Options) -> Exchange:
     ledger = Ledger(books, options.fee, lambda symbol, at_ms: engine.last_price(symbol, at_ms))
     book = OrderBook(options.spread_bps, options.level_quote)
     engine = Engine(market, books, ledger, book, counts)
-    weights = {"spot": WeightLimit(options.weight_limit), "futures": WeightLimit(2400)}
-    return Exchange(options, clock, market, books, engine, counts, weights)
+    futures = build_futures(options, market, engine)
+    weights = {
+        "spot": WeightLimit(options.weight_limit),
+        "futures": WeightLimit(options.futures_weight_limit),
+    }
+    return Exchange(options, clock, market, books, engine, futures, counts, weights)
+
+
+def build_futures(options: Options, market: OverlayMarket, engine: Engine) -> FuturesEngine:
+    """The futures engine on the same books, book of orders and switches as spot's."""
+    books = FuturesBooks(engine.books)
+    ledger = FuturesLedger(books, options.futures_taker_fee, options.futures_maker_fee)
+    contracts = contracts_of(market.specs.values())
+    state = FuturesState(contracts, market, books, ledger, engine.book, engine.resting_off)
+    per_ten_seconds = options.futures_orders_per_ten_seconds
+    counts = OrderCounts(per_ten_seconds, per_ten_seconds * 4, MINUTE_MS, "1 MINUTE")
+    return FuturesEngine(state, ledger, FundingRates(books, options.seed), counts)
 
 
 def _whole_minute(now_ms: int) -> int:
-    return now_ms - now_ms % _MINUTE_MS
+    return now_ms - now_ms % MINUTE_MS
 
 
 def _market(options: Options, books: Books, now_ms: int) -> SyntheticMarket | ReplayMarket:

@@ -82,14 +82,19 @@ def _banned(until_ms: int, now_ms: int) -> ApiError:
 
 @dataclass(slots=True)
 class OrderCounts:
-    """Unfilled orders per account in windows of 10 s and one day; an order that fills leaves them."""
+    """Unfilled orders per account in windows of 10 s and one day; an order that fills leaves them.
+
+    Futures count in windows of 10 s and one minute, and nothing leaves them (`filled` is not called).
+    """
 
     per_ten_seconds: int = 100
     per_day: int = 200_000
+    long_ms: int = DAY_MS
+    long_name: str = "1 DAY"
     _counts: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def _windows(self, account_id: int, at_ms: int) -> list[tuple[int, int, int]]:
-        return [(account_id, length, at_ms // length) for length in (TEN_SECONDS_MS, DAY_MS)]
+        return [(account_id, length, at_ms // length) for length in (TEN_SECONDS_MS, self.long_ms)]
 
     def counts(self, account_id: int, now_ms: int) -> tuple[int, int]:
         """(in these ten seconds, today)."""
@@ -101,7 +106,7 @@ class OrderCounts:
         short, long = self.counts(account_id, now_ms)
         for count, limit, length, name in (
             (short, self.per_ten_seconds, TEN_SECONDS_MS, "10 SECOND"),
-            (long, self.per_day, DAY_MS, "1 DAY"),
+            (long, self.per_day, self.long_ms, self.long_name),
         ):
             if count + adds > limit:
                 wait_ms = length - now_ms % length
@@ -117,11 +122,11 @@ class OrderCounts:
         for key in self._windows(account_id, now_ms):
             self._counts[key] = self._counts.get(key, 0) + orders
         if len(self._counts) > 10_000:
-            today = now_ms // DAY_MS
+            today = now_ms // self.long_ms
             self._counts = {
                 key: count
                 for key, count in self._counts.items()
-                if (key[1] == DAY_MS and key[2] >= today) or key[2] >= now_ms // TEN_SECONDS_MS
+                if (key[1] == self.long_ms and key[2] >= today) or key[2] >= now_ms // TEN_SECONDS_MS
             }
 
     def filled(self, account_id: int, placed_ms: int) -> None:
@@ -133,4 +138,5 @@ class OrderCounts:
     def headers(self, account_id: int, now_ms: int) -> Mapping[str, str]:
         """The X-MBX-ORDER-COUNT headers."""
         short, long = self.counts(account_id, now_ms)
-        return {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1D": str(long)}
+        letter = self.long_name.split()[1][0]
+        return {"X-MBX-ORDER-COUNT-10S": str(short), f"X-MBX-ORDER-COUNT-1{letter}": str(long)}

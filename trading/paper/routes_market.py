@@ -1,4 +1,4 @@
-"""Public endpoints: time, symbols, candles and prices, of spot and (for symbol caches) of futures."""
+"""Public endpoints of spot: time, symbols, candles and prices."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from trading.paper.errors import ApiError, invalid_symbol
 from trading.paper.klines import interval_of, klines, rows
+from trading.paper.market import Market
 from trading.paper.orders import number
 from trading.paper.params import Params
 from trading.paper.routing import Call, Route
-from trading.paper.symbols import SymbolSpec, futures_info, spot_info
+from trading.paper.symbols import SymbolSpec, spot_info
 
 DAY_MS = 86_400_000
 LONG_SPAN_MS = 60_000 * 60_000  # more minutes than this are computed beside the event loop
@@ -62,10 +63,10 @@ def exchange_info(call: Call) -> dict[str, Any]:
         "timezone": "UTC",
         "serverTime": call.now_ms,
         "rateLimits": [
-            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, exchange.weights["spot"].limit),
-            _rate_limit("ORDERS", "SECOND", 10, exchange.counts.per_ten_seconds),
-            _rate_limit("ORDERS", "DAY", 1, exchange.counts.per_day),
-            _rate_limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
+            rate_limit("REQUEST_WEIGHT", "MINUTE", 1, exchange.weights["spot"].limit),
+            rate_limit("ORDERS", "SECOND", 10, exchange.counts.per_ten_seconds),
+            rate_limit("ORDERS", "DAY", 1, exchange.counts.per_day),
+            rate_limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
         ],
         "exchangeFilters": [],
         "symbols": [
@@ -76,47 +77,27 @@ def exchange_info(call: Call) -> dict[str, Any]:
     }
 
 
-def _rate_limit(kind: str, interval: str, number_of: int, limit: int) -> dict[str, Any]:
+def rate_limit(kind: str, interval: str, number_of: int, limit: int) -> dict[str, Any]:
+    """A row of rateLimits."""
     return {"rateLimitType": kind, "interval": interval, "intervalNum": number_of, "limit": limit}
 
 
-def futures_exchange_info(call: Call) -> dict[str, Any]:
-    """GET /fapi/v1/exchangeInfo: the same USDT symbols as perpetual futures."""
-    exchange = call.exchange
-    futures = [spec for spec in exchange.market.specs.values() if spec.quote == "USDT"]
-    return {
-        "timezone": "UTC",
-        "serverTime": call.now_ms,
-        "futuresType": "U_MARGINED",
-        "rateLimits": [
-            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, exchange.weights["futures"].limit),
-            _rate_limit("ORDERS", "MINUTE", 1, 1200),
-            _rate_limit("ORDERS", "SECOND", 10, 300),
-        ],
-        "exchangeFilters": [],
-        "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [futures_info(spec, exchange.engine.status(spec.symbol)) for spec in futures],
-    }
-
-
-def _klines(call: Call, default: int, largest: int) -> list[Any] | Awaitable[list[Any]]:
-    params, exchange = call.params, call.exchange
-    spec = spec_of(call)
+def klines_of(call: Call, market: Market, symbol: str, largest: int) -> list[Any] | Awaitable[list[Any]]:
+    """The rows of a klines request for a symbol of `market`."""
+    params = call.params
     interval = interval_of(params.needed("interval"))
     if interval is None or (
-        interval.name != "1M"
-        and interval.name != "1s"
-        and interval.longest_ms < exchange.market.base_ms(spec.symbol)
+        interval.name != "1M" and interval.name != "1s" and interval.longest_ms < market.base_ms(symbol)
     ):
         raise ApiError(-1120, "Invalid interval.")
     start, end = params.integer("startTime"), params.integer("endTime")
-    limit = params.limit(default, largest)
+    limit = params.limit(500, largest)
     params.text("timeZone")
 
     def work() -> list[Any]:
         found = klines(
-            exchange.market,
-            spec.symbol,
+            market,
+            symbol,
             interval,
             call.now_ms,
             start_ms=start,
@@ -132,20 +113,8 @@ def _klines(call: Call, default: int, largest: int) -> list[Any] | Awaitable[lis
 
 def spot_klines(call: Call) -> list[Any] | Awaitable[list[Any]]:
     """GET /api/v3/klines: at most 1000 candles, the open one last."""
-    return _klines(call, 500, 1000)
-
-
-def futures_klines(call: Call) -> list[Any] | Awaitable[list[Any]]:
-    """GET /fapi/v1/klines: at most 1500 candles; there is no 1s."""
-    if call.params.peek("interval") == "1s":
-        raise ApiError(-1120, "Invalid interval.")
-    return _klines(call, 500, 1500)
-
-
-def _futures_klines_weight(params: Params) -> int:
-    limit = params.peek("limit") or "500"
-    count = int(limit) if limit.isascii() and limit.isdigit() else 500
-    return 1 if count < 100 else 2 if count < 500 else 5 if count <= 1000 else 10
+    spec = spec_of(call)
+    return klines_of(call, call.exchange.market, spec.symbol, 1000)
 
 
 def _chosen(call: Call) -> list[SymbolSpec]:
@@ -187,14 +156,6 @@ def ticker_price(call: Call) -> Any:
         if spec.symbol in prices
     ]
     return _shape(call, found)
-
-
-def futures_ticker_price(call: Call) -> Any:
-    """GET /fapi/v2/ticker/price: with a time."""
-    found = ticker_price(call)
-    if isinstance(found, dict):
-        return {**found, "time": call.now_ms}
-    return [{**one, "time": call.now_ms} for one in found if one["symbol"].endswith("USDT")]
 
 
 def _book(call: Call, spec: SymbolSpec, side: str, limit: int) -> list[list[str]]:
@@ -283,7 +244,8 @@ def _day_row(call: Call, spec: SymbolSpec) -> dict[str, Any] | None:
     }
 
 
-def _one_or_all(one: int, several: int) -> Any:
+def one_or_all(one: int, several: int) -> Any:
+    """A weight that depends on whether one symbol was asked for."""
     return lambda params: one if "symbol" in params else several
 
 
@@ -307,15 +269,9 @@ ROUTES = (
     Route("GET", "/api/v3/time", server_time, 1),
     Route("GET", "/api/v3/exchangeInfo", exchange_info, 20),
     Route("GET", "/api/v3/klines", spot_klines, 2),
-    Route("GET", "/api/v3/ticker/price", ticker_price, _one_or_all(2, 4)),
-    Route("GET", "/api/v3/ticker/bookTicker", book_ticker, _one_or_all(2, 4)),
+    Route("GET", "/api/v3/ticker/price", ticker_price, one_or_all(2, 4)),
+    Route("GET", "/api/v3/ticker/bookTicker", book_ticker, one_or_all(2, 4)),
     Route("GET", "/api/v3/ticker/24hr", ticker_day, _symbols_ticker_weight),
     Route("GET", "/api/v3/avgPrice", average_price, 2),
     Route("GET", "/api/v3/depth", depth, _depth_weight),
-    Route("GET", "/fapi/v1/ping", ping, 1, "futures"),
-    Route("GET", "/fapi/v1/time", server_time, 1, "futures"),
-    Route("GET", "/fapi/v1/exchangeInfo", futures_exchange_info, 1, "futures"),
-    Route("GET", "/fapi/v1/klines", futures_klines, _futures_klines_weight, "futures"),
-    Route("GET", "/fapi/v1/ticker/price", futures_ticker_price, _one_or_all(1, 2), "futures"),
-    Route("GET", "/fapi/v2/ticker/price", futures_ticker_price, _one_or_all(1, 2), "futures"),
 )

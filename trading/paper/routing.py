@@ -33,7 +33,10 @@ Weight = int | Callable[[Params], int]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed."""
+    """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed.
+
+    `counted` routes of futures answer with the order counts; `keyed` ones need a key but no signature.
+    """
 
     method: str
     path: str
@@ -42,6 +45,8 @@ class Route:
     market: str = "spot"
     signed: bool = False
     engine: bool = False
+    counted: bool = False
+    keyed: bool = False
 
     def weight_of(self, params: Params) -> int:
         """The request weight of a request with these parameters."""

@@ -16,6 +16,9 @@ from trading.paper.control import EXCHANGE, add_control_routes
 from trading.paper.errors import ApiError, missing
 from trading.paper.exchange import Exchange
 from trading.paper.faults import AFTER, BEFORE, ENGINE, Dropped
+from trading.paper.futures_routes import ROUTES as FUTURES_ROUTES
+from trading.paper.futures_routes_account import ROUTES as FUTURES_ACCOUNT_ROUTES
+from trading.paper.futures_routes_market import ROUTES as FUTURES_MARKET_ROUTES
 from trading.paper.params import (
     DEFAULT_RECV_WINDOW,
     LONGEST_RECV_WINDOW,
@@ -29,13 +32,20 @@ from trading.paper.routes_trade import ROUTES as TRADE_ROUTES
 from trading.paper.routing import Call, Route
 
 FORM = "application/x-www-form-urlencoded"
+ALL_ROUTES = (
+    *MARKET_ROUTES,
+    *TRADE_ROUTES,
+    *FUTURES_MARKET_ROUTES,
+    *FUTURES_ROUTES,
+    *FUTURES_ACCOUNT_ROUTES,
+)
 
 
 def make_app(exchange: Exchange) -> web.Application:
     """The web application of an exchange; closing it closes the books."""
     app = web.Application(client_max_size=1_000_000)
     app[EXCHANGE] = exchange
-    for route in (*MARKET_ROUTES, *TRADE_ROUTES):
+    for route in ALL_ROUTES:
         app.router.add_route(route.method, route.path, _endpoint(exchange, route))
     add_control_routes(app)
     app.on_cleanup.append(_close)
@@ -113,8 +123,11 @@ async def _carry_out(
     headers: dict[str, str],
 ) -> Any:
     account: Account | None = None
-    if route.signed:
+    if route.signed or route.keyed:
         account = exchange.account_of(request.headers.get("X-MBX-APIKEY"))
+        if route.market == "futures":
+            exchange.futures_wallet(account)
+    if account is not None and route.signed:
         timestamp, window = _timing(params)
         _check_signature(account, params, payload, signature)
         check_time(timestamp, window, exchange.clock.now_ms())
@@ -127,9 +140,12 @@ async def _carry_out(
     result = route.handler(Call(exchange, params, now_ms, account))
     if inspect.isawaitable(result):
         result = await result
-    params.finish()
+    if route.market == "spot":  # futures do not mind parameters that nobody asked for
+        params.finish()
     if account is not None and route.engine and route.method == "POST":
         headers.update(exchange.counts.headers(account.id, now_ms))
+    if account is not None and route.counted:
+        headers.update(exchange.futures.counts.headers(account.id, now_ms))
     return result
 
 
