@@ -31,8 +31,8 @@ def test_funding_belongs_to_wallet_day_and_realised_pnl(open_futures, side, fall
     assert state.realized_total == state.daily_pnl == paid.amount
     assert desk.differences() == []
     assert income.book_income(desk.account, desk.client, clock.now()) == 0
-    services.bot_close(bot=bot, by=desk.owner)
-    desk.run(bot, key="close")
+    services.bot_stop(bot=bot, by=desk.owner)
+    desk.run(bot, key="stop")
     gross, fees = gross_and_fees()
     state = desk.state(bot)
     assert state.realized_total == state.daily_pnl == gross - fees + paid.amount
@@ -51,8 +51,8 @@ def test_the_actor_asks_only_for_accounts_that_may_have_been_paid(desk, sent):
     book_funding()
     book_funding()
     assert FundingPayment.objects.count() == 1
-    services.bot_close(bot=bot, by=desk.owner)
-    desk.run(bot, key="close")
+    services.bot_stop(bot=bot, by=desk.owner)
+    desk.run(bot, key="stop")
     desk.wait(1)
     book_funding()  # traded since the last time
     desk.wait(1)

@@ -28,7 +28,7 @@ def test_an_entry_is_booked_to_the_last_digit(open_futures, side, falls):
     assert order.fills_complete
     theirs = position_of(desk.client.position_risk("BTCUSDT"), "BTCUSDT")
     assert theirs == (-1 if falls else 1) * order.executed_quantity
-    assert wallet() == Decimal(10_000) - Fill.objects.get().commission
+    assert wallet() == Decimal(10_000) - sum(fill.commission for fill in Fill.objects.all())
     assert AccountState.objects.get(market="futures", asset="USDT").reserved == 0
     assert desk.differences() == []
 
@@ -105,7 +105,7 @@ def test_an_entry_beyond_the_free_margin_is_refused_in_plain_words(open_futures)
     result = desk.run(second)
     assert result.outcome == "refused"
     assert result.reasons[0].startswith("not buying: the account has 9")
-    assert "USDT free beside 89" in result.reasons[0]
+    assert "USDT free beside 900" in result.reasons[0]
     assert "the entry needs a margin of 20" in result.reasons[0]
     assert desk.exchange_orders("ETHUSDT") == []
     assert desk.differences() == []

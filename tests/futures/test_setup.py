@@ -19,7 +19,15 @@ def answer(desk, path: str, code: int, message: str) -> None:
     desk.paper.fault("answer", path=path, status=400, body=body, when="before")
 
 
-def test_all_three_are_set_before_the_entry_leaves(desk, sent):
+@pytest.fixture
+def crossed(desk, sent):
+    """An account as Binance makes it: crossed margin, leverage 20."""
+    desk.client.account()
+    desk.client.set_margin_type("BTCUSDT", "CROSSED")
+    del sent[:]
+
+
+def test_all_three_are_set_before_the_entry_leaves(desk, sent, crossed):
     enter(desk)
     assert changes(sent) == [("POST", MARGIN), ("POST", LEVERAGE), ("POST", ORDER)]
     asked = [one.path for one in sent if one.path == MODE]
@@ -32,7 +40,6 @@ def test_all_three_are_set_before_the_entry_leaves(desk, sent):
 
 def test_what_is_so_already_is_not_set_and_remembered_it_is_not_asked_for(desk, sent):
     desk.client.account()
-    desk.client.set_margin_type("BTCUSDT", "ISOLATED")
     desk.client.set_leverage("BTCUSDT", 4)
     del sent[:]
     bot = desk.add_bot(leverage=4)
@@ -43,7 +50,7 @@ def test_what_is_so_already_is_not_set_and_remembered_it_is_not_asked_for(desk, 
 
 
 @pytest.mark.parametrize("code", [-4046, -4067])
-def test_a_refusal_to_change_nothing_is_no_refusal(desk, monkeypatch, code):
+def test_a_refusal_to_change_nothing_is_no_refusal(desk, crossed, monkeypatch, code):
     """The exchange says no, and asked again it has what was wanted (incident: -4067 for four days)."""
     from tradebot.binance.client import ExchangeClient
 
