@@ -100,7 +100,7 @@ def reactivate_bots_daily_at_utc_midnight() -> None:
         run_all_active_bots_every_minute.send()
 
 
-@_actor("background", max_age=None, actor_name="book-funding", periodic=cron("*/15 * * * *"))
+@_actor("background", max_age=300_000, actor_name="book-funding", periodic=cron("*/15 * * * *"))
 def book_funding() -> None:
     """Book what futures positions were paid or charged; one that does not answer waits."""
     for account in income.accounts_due():

@@ -36,6 +36,7 @@ def test_these_are_the_actors():
         "answer-inbox",
         "recover-bot",
         "reactivate-bots-daily-at-utc-midnight",
+        "book-funding",
         "warm_up_spot_symbols",
         "warm_up_futures_symbols",
     }
@@ -77,6 +78,7 @@ def test_the_schedules_are_the_designs():
     assert lines == {
         "run-all-active-bots-every-minute": "* * * * *",
         "reactivate-bots-daily-at-utc-midnight": "0 0 * * *",
+        "book-funding": "*/15 * * * *",
         "warm_up_spot_symbols": "*/15 * * * *",
         "warm_up_futures_symbols": "*/15 * * * *",
     }
