@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,12 @@ from bots.models import BotRun
 from bots.notifications import delivery, summary
 from bots.runs import RunResult
 from tradebot import clock
+from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
+from trading import income
+from trading.accounts import client_for
+
+logger = logging.getLogger(__name__)
 
 SOFT_LIMIT_MS = settings.TASK_SOFT_TIME_LIMIT * 1000
 RUN_MAX_AGE_MS = 55_000  # a run of an older minute is not worth it: the next look decides anew
@@ -136,6 +142,16 @@ def write_daily_summaries() -> None:
     summary.write_summaries(clock.now())
     delivery.tidy(clock.now())
     deliver_soon()
+
+
+@_actor("background", max_age=300_000, actor_name="book-funding", periodic=cron("*/15 * * * *"))
+def book_funding() -> None:
+    """Book what futures positions were paid or charged; one that does not answer waits."""
+    for account in income.accounts_due():
+        try:
+            income.book_income(account, client_for(account, "futures"), clock.now())
+        except TradebotError as error:
+            logger.warning("funding of account %s can't be booked yet: %s", account.pk, error)
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

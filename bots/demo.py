@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +29,8 @@ from trading.models import BotState, ExchangeAccount, Fill, Order, Trade
 
 ACCOUNTS = 4
 BOTS_PER_ACCOUNT = 25
+FUTURES_BOTS = 20  # on an account of their own; every second one is short
+LEVERAGES = (2, 3, 4, 5)
 CAPITAL = Decimal(350)  # 25 bots of an account may all be in position on its 10,000 USDT
 ADMIN = "admin"
 EXCHANGE_WAIT_SECONDS = 30.0
@@ -101,9 +103,9 @@ def trading_processes(session: DemoSession) -> list[ProcessSpec]:
     ]
 
 
-def wait_for_symbols(keep_waiting: Callable[[], None]) -> list[str]:
-    """Fetch the exchange's symbols as soon as it answers; gives those that trade, popular ones first."""
-    source = source_for("paper", "spot")
+def wait_for_symbols(keep_waiting: Callable[[], None], market: str = "spot") -> list[str]:
+    """Fetch the market's symbols as soon as it answers; gives those that trade, popular ones first."""
+    source = source_for("paper", market)
     end = time.monotonic() + EXCHANGE_WAIT_SECONDS
     while True:
         refreshed = symbols.refresh(source)
@@ -114,7 +116,7 @@ def wait_for_symbols(keep_waiting: Callable[[], None]) -> list[str]:
         keep_waiting()
 
 
-def seed(names: list[str], password: str) -> int:
+def seed(names: list[str], password: str, futures_names: Sequence[str] = ()) -> int:
     """Make the admin, the demo accounts and their bots, and start them; once for a data folder."""
     users = get_user_model().objects
     admin = users.filter(username=ADMIN).first()
@@ -127,6 +129,10 @@ def seed(names: list[str], password: str) -> int:
             account = account_create(user=admin, name=f"Paper {number + 1}", environment="paper")
             for symbol in mine:
                 _start(_bot(admin, account, symbol), admin)
+        if futures_names:
+            account = account_create(user=admin, name=f"Paper {ACCOUNTS + 1} futures", environment="paper")
+            for number, symbol in enumerate(futures_names[:FUTURES_BOTS]):
+                _start(_futures_bot(admin, account, symbol, number), admin)
     return BotConfig.objects.filter(is_active=True).count()
 
 
@@ -137,6 +143,23 @@ def _bot(user: Any, account: ExchangeAccount, symbol: str) -> BotConfig:
         "symbol": symbol,
         "interval": "1m",
         "strategy": "ema_rsi",
+        "initial_capital": CAPITAL,
+        "stop_loss_perc": "1.5",
+        "take_profit_perc": "3",
+    }
+    return services.bot_create(user=user, account=account, values=values)
+
+
+def _futures_bot(user: Any, account: ExchangeAccount, symbol: str, number: int) -> BotConfig:
+    side = "short" if number % 2 else "long"
+    values = {
+        "name": f"{symbol.removesuffix('USDT')} {side} ema_rsi",
+        "market": "futures",
+        "symbol": symbol,
+        "interval": "1m",
+        "strategy": "ema_rsi",
+        "position_type": side,
+        "leverage": LEVERAGES[number // 2 % len(LEVERAGES)],
         "initial_capital": CAPITAL,
         "stop_loss_perc": "1.5",
         "take_profit_perc": "3",
@@ -185,11 +208,13 @@ def books_differences() -> list[str]:
     """Journal against exchange, for every account of the demo."""
     found: list[str] = []
     for account in ExchangeAccount.objects.filter(environment="paper"):
-        try:
-            client = client_for(account, "spot", "exit")
-            found += [f"{account.name}: {one}" for one in compare_account(account, "spot", client)]
-        except ExchangeError as error:
-            found.append(f"{account.name}: the exchange does not answer: {error}")
+        markets = Order.objects.filter(account=account).order_by().values_list("market", flat=True).distinct()
+        for market in markets:
+            try:
+                client = client_for(account, market, "exit")
+                found += [f"{account.name}: {one}" for one in compare_account(account, market, client)]
+            except ExchangeError as error:
+                found.append(f"{account.name}: the exchange does not answer: {error}")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from django.conf import settings
 from django.db import transaction
 
-from bots import inbox, runs, services
+from bots import futures, inbox, runs, services
 from bots.models import BotConfig, BotRun
 from bots.runs import RunResult
 from bots.snapshot import MarketCache, doubtful_lanes, snapshot
@@ -35,7 +35,7 @@ from tradebot.logs import add_log_ids, log_context
 from trading import limits, money, orders, outbox, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
-from trading.decide import decide, difference
+from trading.decide import difference
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import OPEN_STATES
@@ -111,10 +111,14 @@ def _run(run: _Run) -> RunResult:
         rules = run.market.rules(run.config)
         recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
     _freshen(run)
+    futures.make_sure(run.config, run.client, run.fresh_price, run.now())
     while True:
         prepared = _decide_and_prepare(run)
         if prepared.request is not None:
             sent = _send(run, prepared)
+            if orders.finds_no_position(sent):
+                gone = futures.book_gone(run.config, run.client, prepared.rules, run.now())
+                prepared = replace(prepared, outcome="external", reasons=(gone.text, *prepared.reasons))
             if sent.state == "ACCEPTED" and time.monotonic() < deadline and _is_more_to_do(run):
                 continue
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
@@ -160,7 +164,8 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         in_flight = _in_flight(run)
         lanes = doubtful_lanes([config.pk]).get(config.pk, set())
         view = snapshot(config, state, run.market, lanes)
-        decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
+        seen = run.market.view(config, run.fresh_price)
+        decision = futures.decide_entries(config, view.bot, view.state, seen, now)
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
@@ -230,7 +235,7 @@ def _prepare(
         if run.row is None:
             return _Prepared(None, rules, "already run", ("this run was made before",))
         add_log_ids(run=run.row.pk)
-    target = orders.Target(run.config.pk, run.config.account_id, run.config.market, run.config.symbol)
+    target = _target(run.config)
     marks = limits.marks_for(run.config.account, now) if orders.lane_of(wish) == "entry" else None
     try:
         request = orders.prepare(
@@ -249,6 +254,17 @@ def _prepare(
         return _refused(state, decision, wish, rules, str(veto))
     run.requests.append(request)
     return _Prepared(request, rules, "traded", decision.reasons)
+
+
+def _target(config: BotConfig) -> orders.Target:
+    return orders.Target(
+        config.pk,
+        config.account_id,
+        config.market,
+        config.symbol,
+        leverage=config.leverage,
+        position_type=config.position_type,
+    )
 
 
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> _Prepared:
@@ -290,7 +306,8 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         now=run.now,
     )
     run.requests[-1] = sent
-    runs.note_outcome(run.config.pk, sent)
+    if not orders.finds_no_position(sent):
+        runs.note_outcome(run.config.pk, sent)
     return sent
 
 
@@ -304,7 +321,8 @@ def _is_more_to_do(run: _Run) -> bool:
     if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
         return True
     view = snapshot(config, state, run.market, ())
-    decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
+    seen = run.market.view(config, run.fresh_price)
+    decision = futures.decide_entries(config, view.bot, view.state, seen, now)
     if decision.acts:
         return True
     reason = decision.reasons[0] if decision.reasons else ""

@@ -61,7 +61,7 @@ def finish(
         outcome = "traded"
     elif states & {"PREPARED", "UNKNOWN"}:
         outcome = "in doubt"
-    elif states:
+    elif states and outcome != "external":
         outcome = "not sent" if states == {"NOT_SENT"} else "failed"
     if row is not None:
         details = [f"{request.client_id}: {request.reason}" for request in sent]

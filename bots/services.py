@@ -12,7 +12,7 @@ from typing import Any
 from django.db import IntegrityError, OperationalError, transaction
 
 from bots.models import BotConfig, BotInbox
-from bots.validation import FUTURES_LATER, check_symbol, validate_bot
+from bots.validation import check_symbol, validate_bot
 from tradebot.clock import now
 from tradebot.errors import BotBusy, InvalidInput, Refused
 from trading.accounts import has_key
@@ -201,8 +201,6 @@ def no_such_bot(bot_id: object) -> InvalidInput:
 def _check_startable(bot: BotConfig) -> None:
     if bot.account.environment == ExchangeAccount.Environment.LIVE:
         raise Refused(LIVE_LOCKED.format(account=bot.account.name))
-    if bot.market != "spot":
-        raise Refused(FUTURES_LATER)
     if not bot.user.is_active:
         raise Refused(f"The owner of bot {bot.name} is deactivated; activate the user first.")
     if not has_key(bot.account):

@@ -14,7 +14,7 @@ from marketdata.types import Price, SymbolRules
 from tradebot.binance import budget, outage
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import StaleData
-from trading import signals
+from trading import brackets, signals
 from trading.filters import quantity_to_lots
 from trading.models import BotState, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -76,10 +76,13 @@ def bot_view(config: BotConfig) -> BotView:
 
 
 def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Iterable[str]) -> StateView:
-    """The state as decide() reads it; the position in whole lots, rounded down."""
+    """The state as decide() reads it; the position in whole lots, rounded down.
+
+    The size is positive on either side: the bot's position_type tells the side.
+    """
     size = state.current_position_size_coins
     lanes = set(doubtful_lanes)
-    held = quantity_to_lots(rules, abs(size)) if rules else FAR_LOTS
+    held = quantity_to_lots(rules, size) if rules else FAR_LOTS
     return StateView(
         epoch=state.epoch,
         status=state.status,
@@ -127,6 +130,7 @@ class MarketCache:
             )
         self._prices = {source: prices.load_many(source, names) for source, names in wanted.items()}
         self._rules = {source: _rules(source, names) for source, names in wanted.items()}
+        self._tiers = {source: brackets.load_many(source, names) for source, names in wanted.items()}
         self._notes = {source: _entries_note(source) for source in wanted}
         self._signals = signals.load_many(self._keys.values(), now)
 
@@ -142,6 +146,7 @@ class MarketCache:
         """The market as the bot sees it; `price` stands in for the cached one."""
         source = source_of(config)
         note = self._notes[source]
+        tier = self._tiers[source].get(config.symbol)
         return MarketView(
             signal=self.signal(config),
             price=price or self._prices[source].get(config.symbol),
@@ -149,6 +154,7 @@ class MarketCache:
             interval_ms=interval_ms(config.interval),
             entries_allowed=not note,
             entries_note=note,
+            maintenance_rate=tier.maintenance_rate if tier else None,
         )
 
 

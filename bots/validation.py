@@ -13,13 +13,14 @@ from marketdata.intervals import INTERVALS
 from tradebot.binance.sources import source_for
 from tradebot.errors import InvalidInput, StaleData
 from tradebot.inputs import clean_name, parse_decimal, parse_flag, parse_whole, shown
+from trading import brackets
+from trading.liquidation import liquidation_distance_perc
 from trading.models import ExchangeAccount
 from trading.strategies import STRATEGIES
 
 HUNDRED = Decimal(100)
 LARGEST_CAPITAL = Decimal(10) ** 12
 NO_SYMBOL = "Symbol must be one of the exchange, written like BTCUSDT."
-FUTURES_LATER = "Futures bots come with a later version; choose the spot market."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,10 @@ def validate_bot(
     cleaned = _fields(given, faults)
     _name_once(user, cleaned, bot, faults)
     _rules(cleaned, faults)
-    if account is not None and not faults.keys() & {"account", "symbol"} and cleaned["market"] == "spot":
+    if account is not None and not faults.keys() & {"account", "symbol", "market"}:
         _symbol(account, given["symbol"], cleaned, bot, faults)
+        if cleaned["market"] == "futures":
+            _leverage(account, cleaned, faults)
     if faults:
         raise InvalidInput(" ".join(faults.values()), next(iter(faults)), faults)
     return cleaned
@@ -198,8 +201,6 @@ def _name_once(user: Any, cleaned: dict[str, Any], bot: BotConfig | None, faults
 
 def _rules(cleaned: dict[str, Any], faults: dict[str, str]) -> None:
     """What fields must be to each other."""
-    if cleaned["market"] == "futures":
-        faults["market"] = FUTURES_LATER
     if cleaned["market"] == "spot":
         if cleaned["position_type"] == "short":
             faults["position_type"] = "Spot bots can't be short; choose long."
@@ -219,6 +220,31 @@ def _rules(cleaned: dict[str, Any], faults: dict[str, str]) -> None:
         faults.setdefault(
             "risk_per_trade_perc", "Risk per trade needs a stop-loss; set one or leave this empty."
         )
+
+
+def _leverage(account: ExchangeAccount, cleaned: dict[str, Any], faults: dict[str, str]) -> None:
+    """How far leverage may go, and that no stop lies where the exchange has closed the position already."""
+    symbol, leverage = cleaned["symbol"], cleaned["leverage"]
+    if symbol is None or leverage is None or cleaned["position_type"] is None:
+        return
+    source = source_for(account.environment, "futures")
+    tier = brackets.load_many(source, [symbol]).get(symbol)
+    if tier is not None and leverage > tier.max_leverage:
+        faults["leverage"] = f"Leverage of {symbol} can be {tier.max_leverage} at most; not {leverage}."
+        return
+    distance = liquidation_distance_perc(
+        leverage,
+        is_long=cleaned["position_type"] == "long",
+        maintenance_rate=tier.maintenance_rate if tier else None,
+    )
+    for name in ("stop_loss_perc", "trailing_stop_perc"):
+        perc = cleaned[name]
+        if distance is not None and perc is not None and float(perc) >= distance:
+            faults.setdefault(
+                name,
+                f"{_label(name)} ({perc:f} %) lies beyond the estimated liquidation price, which at leverage "
+                f"{leverage} is {distance:.2f} % from the entry; make it narrower or lower the leverage.",
+            )
 
 
 def _symbol(

@@ -12,12 +12,12 @@ from django.db.models import Count, Q, Sum
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
-from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError
 from trading import money, outbox, positions
-from trading.books_fifo import Books, FillView, fifo
-from trading.models import BotState, Fill, Order, OrderRequest, Trade
-from trading.types import Protection
+from trading.books_fifo import FillView, fifo
+from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest, Trade
+from trading.trades import write_trades
+from trading.wire import FillSaid, wire_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def book_order(
 ) -> Order:
     """Book the exchange's word on the request's order: status, fills, money, position, trade.
 
-    `body` is the answer to a POST or a GET of a spot order (rest-api.md). The bot's state row must be
-    locked; it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
+    `body` is the answer to a POST or a GET of the order, as trading.wire reads it. The bot's state row must
+    be locked; it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
     `fills_complete=False` and the position counts what was executed until they are.
     """
     order = request.orders.select_for_update(no_key=True).get()
@@ -67,16 +67,15 @@ def _note_status(
     order: Order, body: dict[str, Any], rules: SymbolRules | None, now: datetime
 ) -> dict[str, Decimal]:
     """Write status and executed amounts; gives what they change of the account's free balances."""
-    executed = Decimal(body.get("executedQty", "0"))
-    quote = Decimal(body.get("cummulativeQuoteQty", "0"))
-    sign = 1 if order.side == "BUY" else -1
-    changes: dict[str, Decimal] = defaultdict(Decimal)
-    if rules is not None:
-        changes[rules.base] += sign * (executed - order.executed_quantity)
-        changes[rules.quote] -= sign * (quote - order.executed_quote)
-    order.exchange_order_id = int(body["orderId"])
-    order.status = body.get("status", "NEW")
-    order.executed_quantity, order.executed_quote = executed, quote
+    wire = wire_of(order.market)
+    said = wire.order(body)
+    news = wire.executed(
+        rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
+    )
+    changes: dict[str, Decimal] = defaultdict(Decimal, news)
+    order.exchange_order_id = said.order_id
+    order.status = said.status
+    order.executed_quantity, order.executed_quote = said.executed, said.quote
     order.live = order.status not in TERMINAL
     order.updated_at = now
     return changes
@@ -89,32 +88,33 @@ def _book_fills(
     rules: SymbolRules | None,
     changes: dict[str, Decimal],
 ) -> None:
-    rows = [
-        _fill(order, row["tradeId"], row, from_ms(int(body["transactTime"]))) for row in body.get("fills", [])
-    ]
+    rows = wire_of(order.market).fills_in(body, order.side) if body else []
     if sum((row.quantity for row in rows), ZERO) != order.executed_quantity:
         rows = _ask_for_fills(order, client)
     known = set(order.fills.values_list("trade_id", flat=True))
-    new = [row for row in rows if row.trade_id not in known]
-    if not _price_commissions(new, rules, client):
+    said = {row.trade_id: row for row in rows if row.trade_id not in known}
+    new = [own_fill(order, row) for row in said.values()]
+    if not price_commissions(new, rules, client):
         new = []  # asked for again at the next look; until then the executed quantity counts
-    for row in new:
-        changes[row.commission_asset] -= row.commission
+    for fill in new:
+        for asset, change in said[fill.trade_id].changes.items():
+            changes[asset] += change
     Fill.objects.bulk_create(new, ignore_conflicts=True)
     booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
     order.fills_complete = not order.live and booked == order.executed_quantity
 
 
-def _ask_for_fills(order: Order, client: ExchangeClient) -> list[Fill]:
-    """All fills of the order, page by page (myTrades, at most 1,000 a page)."""
+def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
+    """All fills of the order, page by page (myTrades, userTrades: at most 1,000 a page)."""
     if not order.executed_quantity or order.exchange_order_id is None:
         return []
-    rows: list[Fill] = []
+    wire = wire_of(order.market)
+    rows: list[FillSaid] = []
     from_id: int | None = None
     try:
         while True:
             page = client.my_trades(order.symbol, order_id=order.exchange_order_id, from_id=from_id)
-            rows += [_fill(order, row["id"], row, from_ms(int(row["time"]))) for row in page]
+            rows += [wire.fill(row) for row in page]
             if len(page) < 1000:
                 return rows
             from_id = int(page[-1]["id"]) + 1
@@ -123,24 +123,27 @@ def _ask_for_fills(order: Order, client: ExchangeClient) -> list[Fill]:
         return rows
 
 
-def _fill(order: Order, trade_id: Any, row: dict[str, Any], traded_at: datetime) -> Fill:
+def own_fill(order: Order, said: FillSaid) -> Fill:
+    """The row, not saved, of an execution of one of our orders."""
     return Fill(
         account_id=order.account_id,
         market=order.market,
         symbol=order.symbol,
-        trade_id=int(trade_id),
+        trade_id=said.trade_id,
         order=order,
         bot_id=order.bot_id,
         side=order.side,
-        quantity=Decimal(row["qty"]),
-        price=Decimal(row["price"]),
-        commission=Decimal(row["commission"]),
-        commission_asset=row["commissionAsset"],
-        traded_at=traded_at,
+        quantity=said.quantity,
+        price=said.price,
+        commission=said.commission,
+        commission_asset=said.commission_asset,
+        exchange_order_id=said.order_id,
+        exchange_pnl=said.exchange_pnl,
+        traded_at=said.traded_at,
     )
 
 
-def _price_commissions(fills: list[Fill], rules: SymbolRules | None, client: ExchangeClient) -> bool:
+def price_commissions(fills: list[Fill], rules: SymbolRules | None, client: ExchangeClient) -> bool:
     """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had."""
     for fill in fills:
         if rules is None or not fill.commission or fill.commission_asset in (rules.base, rules.quote):
@@ -153,25 +156,43 @@ def _price_commissions(fills: list[Fill], rules: SymbolRules | None, client: Exc
     return True
 
 
-def rebook(*, order: Order, state: BotState, rules: SymbolRules | None, now: datetime) -> None:
-    """Recompute the bot's books from all its fills; write trades, position and the day's counters."""
+def rebook(*, order: Order | None, state: BotState, rules: SymbolRules | None, now: datetime) -> None:
+    """Recompute the bot's books from all its fills; write trades, position and the day's counters.
+
+    `order` is the one that was booked, None for what came from outside.
+    """
     fills = list(Fill.objects.filter(bot_id=state.bot_id).order_by("traded_at", "trade_id"))
     books = fifo([_view(fill, rules) for fill in fills])
-    _write_trades(fills, books, rules)
-    last = max((fill.traded_at for fill in fills if fill.order_id == order.pk), default=now)
+    write_trades(state, fills, books.realized, rules)
+    last = max((fill.traded_at for fill in fills if order is None or fill.order_id == order.pk), default=now)
     positions.update(
         state=state,
         order=order,
         holdings=books.position + _executed_without_fills(state.bot_id),
-        protection=_protection(order),
         rules=rules,
         filled_at=last,
         now=now,
     )
-    state.realized_total = books.realized_total
+    state.realized_total = books.realized_total + _paid(state.bot_id)
     count_day(state, now)
     state.save()
-    outbox.day_counted(order, state, now)
+    if order is not None:
+        outbox.day_counted(order, state, now)
+
+
+def count_payment(state: BotState, amount: Decimal, now: datetime) -> None:
+    """Count a booked payment in the state's realised PnL and the day's; the state is locked, and saved."""
+    state.realized_total += amount
+    count_day(state, now)
+    state.save(
+        update_fields=["realized_total", "trading_day", "daily_limit", "daily_pnl", "daily_trades_count"]
+    )
+
+
+def _paid(bot_id: int, **when: datetime) -> Decimal:
+    """Funding and fees of liquidation that the bot received (or paid, negative) without an order."""
+    total = FundingPayment.objects.filter(bot_id=bot_id, **when).aggregate(total=Sum("amount"))["total"]
+    return total or ZERO
 
 
 def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
@@ -198,72 +219,15 @@ def _executed_without_fills(bot_id: int) -> Decimal:
     return total
 
 
-def _write_trades(fills: list[Fill], books: Books, rules: SymbolRules | None) -> None:
-    """One trade a filled order; those whose realised PnL a late fill changed are corrected."""
-    realized: dict[int, Decimal] = defaultdict(Decimal)
-    commission: dict[int, Decimal] = defaultdict(Decimal)
-    last: dict[int, datetime] = {}
-    for fill, pnl in zip(fills, books.realized, strict=True):
-        if fill.order_id is None:
-            continue
-        realized[fill.order_id] += pnl
-        commission[fill.order_id] += _commission_in_quote(fill, rules)
-        last[fill.order_id] = fill.traded_at
-    known = {trade.order_id: trade for trade in Trade.objects.filter(order_id__in=realized)}
-    for order_id, trade in known.items():
-        if trade.realized_pnl != realized[order_id]:
-            Trade.objects.filter(pk=trade.pk).update(realized_pnl=realized[order_id])
-    complete = Order.objects.filter(pk__in=set(realized) - set(known), fills_complete=True)
-    for order in complete.select_related("bot__account"):
-        trade = Trade.objects.create(
-            bot_config_id=order.bot_id,
-            user_id=order.bot.user_id,
-            order=order,
-            symbol=order.symbol,
-            side=order.side,
-            purpose=order.purpose,
-            price=(order.executed_quote / order.executed_quantity).quantize(positions.PRICE_PLACES),
-            quantity_filled=order.executed_quantity,
-            commission_quote=commission[order.pk],
-            realized_pnl=realized[order.pk],
-            reason=order.reason,
-            binance_order_id=order.exchange_order_id or 0,
-            created_at=last[order.pk],
-        )
-        outbox.trade_made(trade, order)
-
-
-def _commission_in_quote(fill: Fill, rules: SymbolRules | None) -> Decimal:
-    if rules is not None and fill.commission_asset == rules.base:
-        return fill.commission * fill.price
-    if fill.commission_price is not None:
-        return fill.commission * fill.commission_price
-    return fill.commission
-
-
-def _protection(order: Order) -> Protection:
-    bot = order.bot
-
-    def number(value: Decimal | None) -> float | None:
-        return None if value is None else float(value)
-
-    return Protection(
-        stop_loss_perc=number(bot.stop_loss_perc),
-        take_profit_perc=number(bot.take_profit_perc),
-        trailing_stop_perc=number(bot.trailing_stop_perc),
-        trailing_activation_perc=number(bot.trailing_activation_perc),
-        trailing_step_perc=float(bot.trailing_step_perc),
-    )
-
-
 def count_day(state: BotState, now: datetime) -> None:
-    """Set the counters of the UTC day of `now` from the trades; the caller saves."""
+    """Set the counters of the UTC day of `now` from trades and funding; the caller saves."""
     day = now.astimezone(UTC).date()
     start = datetime.combine(day, time.min, UTC)
+    end = start + timedelta(days=1)
     sums = Trade.objects.filter(
-        bot_config_id=state.bot_id, created_at__gte=start, created_at__lt=start + timedelta(days=1)
+        bot_config_id=state.bot_id, created_at__gte=start, created_at__lt=end
     ).aggregate(pnl=Sum("realized_pnl"), entries=Count("pk", filter=Q(purpose="ENTRY")))
     if state.trading_day != day:
         state.trading_day, state.daily_limit = day, ""
-    state.daily_pnl = sums["pnl"] or ZERO
+    state.daily_pnl = (sums["pnl"] or ZERO) + _paid(state.bot_id, paid_at__gte=start, paid_at__lt=end)
     state.daily_trades_count = sums["entries"]

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import to_ms
+from trading.holdings import expected_position
 from trading.ids import PREFIX
-from trading.models import AccountState, ExchangeAccount, Fill, Order
+from trading.models import AccountState, BotState, ExchangeAccount, Fill, Order
 from trading.models.journal import OPEN_STATES
+from trading.wire import position_of, wire_of
 
 PAGE = 1000
 DAY_MS = 86_400_000  # allOrders and myTrades take windows of 24 h at most
+PNL_ROUNDING = Decimal("0.000001")  # a fill: the exchange rounds its entry price and each PnL
+ZERO = Decimal(0)
 
 
 def compare_account(account: ExchangeAccount, market: str, client: ExchangeClient) -> list[str]:
     """What differs, one sentence each; empty when the books agree (I12, I13, I14 of docs/orders.md).
 
-    Costs 40 of request weight for each symbol that the account has traded. Raises the client's errors.
+    Costs 40 of request weight for each symbol that the account has traded (futures: 10, and 10 in all).
+    Raises the client's errors.
     """
     symbols = (
         Order.objects.filter(account=account, market=market)
@@ -32,8 +37,11 @@ def compare_account(account: ExchangeAccount, market: str, client: ExchangeClien
     for symbol in symbols:
         found += _orders(account, market, symbol, client)
         found += _fills(account, market, symbol, client)
+        found += _realized(account, symbol) if market == "futures" else []
     if account.is_exclusive:
-        found += _balances(account, market, client.account()["balances"])
+        found += _balances(account, market, wire_of(market).total(client.account()))
+        if market == "futures":
+            found += _positions(account, client.position_risk(), symbols)
     return found
 
 
@@ -54,27 +62,16 @@ def _orders(account: ExchangeAccount, market: str, symbol: str, client: Exchange
     for name in sorted(theirs.keys() & ours.keys()):
         order, row = ours[name], theirs[name]
         mine = (order.exchange_order_id, order.status, order.executed_quantity, order.executed_quote)
-        other = (
-            int(row["orderId"]),
-            row["status"],
-            Decimal(row["executedQty"]),
-            Decimal(row["cummulativeQuoteQty"]),
-        )
+        said = wire_of(market).order(row)
+        other = (said.order_id, said.status, said.executed, said.quote)
         if mine != other:
             found.append(f"{symbol}: order {name} is {_text(mine)} here and {_text(other)} there")
     return found
 
 
 def _fills(account: ExchangeAccount, market: str, symbol: str, client: ExchangeClient) -> list[str]:
-    theirs = {
-        int(row["id"]): (
-            Decimal(row["qty"]),
-            Decimal(row["price"]),
-            Decimal(row["commission"]),
-            row["commissionAsset"],
-        )
-        for row in _trades(client, symbol)
-    }
+    said = [wire_of(market).fill(row) for row in _trades(client, symbol)]
+    theirs = {one.trade_id: (one.quantity, one.price, one.commission, one.commission_asset) for one in said}
     ours = {
         fill.trade_id: (fill.quantity, fill.price, fill.commission, fill.commission_asset)
         for fill in Fill.objects.filter(account=account, market=market, symbol=symbol)
@@ -109,16 +106,49 @@ def _all_orders(client: ExchangeClient, symbol: str, times: list[datetime]) -> l
     return list(rows.values())
 
 
-def _balances(account: ExchangeAccount, market: str, rows: Iterable[dict[str, Any]]) -> list[str]:
-    if account.requests.filter(state__in=OPEN_STATES).exists():
+def _balances(account: ExchangeAccount, market: str, theirs: Mapping[str, Decimal]) -> list[str]:
+    if account.requests.filter(market=market, state__in=OPEN_STATES).exists():
         return []
-    theirs = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in rows}
     found = []
     for state in AccountState.objects.filter(account=account, market=market, asked_at__isnull=False):
-        there = theirs.get(state.asset, Decimal(0))
+        there = theirs.get(state.asset, ZERO)
         if state.free != there:
             found.append(f"balance of {state.asset}: {_text([state.free])} here, {_text([there])} there")
     return found
+
+
+def _positions(account: ExchangeAccount, rows: list[dict[str, Any]], symbols: Iterable[str]) -> list[str]:
+    """Positions of the exchange, of the journal's fills and of the bots' states: all three equal."""
+    found = []
+    for symbol in sorted({*symbols, *(row["symbol"] for row in rows)}):
+        there, here = position_of(rows, symbol), expected_position(account.pk, "futures", symbol)
+        states = BotState.objects.filter(
+            bot__account=account, bot__market="futures", bot__symbol=symbol, in_position=True
+        ).values_list("current_position_size_coins", "bot__position_type")
+        held = sum((-size if side == "short" else size for size, side in states), ZERO)
+        if not there == here == held:
+            found.append(
+                f"{symbol}: position {_text([there])} there, {_text([here])} by the fills here, "
+                f"{_text([held])} by the bots"
+            )
+    return found
+
+
+def _realized(account: ExchangeAccount, symbol: str) -> list[str]:
+    """From flat to flat the gross PnL of the fills is what the exchange says, to rounding (I6)."""
+    fills = Fill.objects.filter(account=account, market="futures", symbol=symbol)
+    position = gross = theirs = flat_gross = flat_theirs = ZERO
+    flat_count = 0
+    for count, fill in enumerate(fills.order_by("traded_at", "trade_id"), start=1):
+        sign = 1 if fill.side == "BUY" else -1
+        position += sign * fill.quantity
+        gross -= sign * fill.quantity * fill.price
+        theirs += fill.exchange_pnl or ZERO
+        if not position:
+            flat_gross, flat_theirs, flat_count = gross, theirs, count
+    if abs(flat_gross - flat_theirs) <= PNL_ROUNDING * flat_count:
+        return []
+    return [f"{symbol}: realised before fees {_text([flat_gross])} here, {_text([flat_theirs])} there"]
 
 
 def _text(values: Iterable[object]) -> str:

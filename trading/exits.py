@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from marketdata.types import SymbolRules
+from trading.liquidation import liquidation_price
 from trading.risk import daily_loss_veto, daily_target_veto, day_of, signal_veto
 from trading.texts import number, percent
 from trading.types import BotView, MarketView, Protection, Signal, StateView
@@ -72,13 +73,16 @@ def moved_trailing_stop(
 def exit_reasons(
     bot: BotView, state: StateView, market: MarketView, now: datetime, at: Levels, price: float | None
 ) -> list[str]:
-    """Every reason to leave now, the most urgent first: wanted, stop, trailing, target, signal, daily limits.
+    """Every reason to leave now, the most urgent first.
+
+    Wanted, liquidation, stop, trailing, target, signal, daily limits.
 
     Without a usable `price` the exits by price are left out and the daily limits count what is
     realised; what is wanted or signalled goes on.
     """
     reasons = [state.exit_wanted] if state.exit_wanted else []
     if price is not None:
+        reasons += _liquidation(bot, state, market.maintenance_rate, price)
         reasons += _price_exits(price, at, is_long=bot.position_type == "long")
     signal_reason = _signal_exit(bot, state, market.signal, now)
     if signal_reason:
@@ -107,6 +111,20 @@ def describe(price: float | None, at: Levels) -> str:
             away = "" if price is None or name == "target" else f" ({percent((level / price - 1) * 100)})"
             parts.append(f"{name} {number(level)}{away}")
     return f"holding: {', '.join(parts)}" if parts else "holding"
+
+
+def _liquidation(bot: BotView, state: StateView, maintenance_rate: float | None, price: float) -> list[str]:
+    """The exchange has closed, or is about to close, a futures position at this price: look by an exit."""
+    if bot.market != "futures" or state.entry_price is None:
+        return []
+    is_long = bot.position_type == "long"
+    level = liquidation_price(
+        state.entry_price, bot.leverage, is_long=is_long, maintenance_rate=maintenance_rate
+    )
+    if level is None or (price > level if is_long else price < level):
+        return []
+    side = "below" if is_long else "above"
+    return [f"liquidation price {number(level)} reached: price {number(price)} is at or {side} it"]
 
 
 def _price_exits(price: float, at: Levels, *, is_long: bool) -> list[str]:

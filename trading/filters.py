@@ -36,17 +36,20 @@ def format_decimal(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
-def check_order(rules: SymbolRules, *, type: str, quantity: Decimal, price: Decimal) -> list[str]:
+def check_order(
+    rules: SymbolRules, *, type: str, quantity: Decimal, price: Decimal, reduce_only: bool = False
+) -> list[str]:
     """Sentences about every filter that an order would violate; empty when it passes.
 
     `quantity` is in base units, `price` in quote units; for MARKET it is the expected price, which
-    counts for the notional only. A rule that is None is off.
+    counts for the notional only. A rule that is None is off. What is `reduce_only` (futures) has no least
+    notional (-4164 "unless reduceOnly").
     """
     violations = _lot_size(rules, quantity)
     if type != "MARKET":
         violations += _price_filter(rules, price)
-    violations += _notional(rules, type, quantity * price)
-    return violations
+    found = _notional(rules, type, quantity * price, reduce_only=reduce_only)
+    return violations + found
 
 
 def below_minimum(
@@ -102,12 +105,12 @@ def _price_filter(rules: SymbolRules, price: Decimal) -> list[str]:
     return violations
 
 
-def _notional(rules: SymbolRules, type: str, notional: Decimal) -> list[str]:
+def _notional(rules: SymbolRules, type: str, notional: Decimal, *, reduce_only: bool) -> list[str]:
     is_market = type == "MARKET"
     violations = []
     smallest = rules.min_notional if not is_market or rules.min_notional_applies_to_market else None
     largest = rules.max_notional if not is_market or rules.max_notional_applies_to_market else None
-    if smallest is not None and notional < smallest:
+    if smallest is not None and notional < smallest and not reduce_only:
         violations.append(_too_cheap(rules, notional, smallest))
     if largest is not None and notional > largest:
         violations.append(

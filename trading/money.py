@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -17,11 +17,16 @@ from tradebot.binance.client import ExchangeClient
 from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
 from trading.locks import lock_balances
-from trading.models import AccountState, OrderRequest
+from trading.models import AccountState, BotState, Order, OrderRequest
 from trading.models.journal import OPEN_STATES
+from trading.wire import wire_of
 
 REFRESH_PAUSE_MS = 5000
 RESERVE_FACTOR = Decimal("1.01")  # a MARKET order may cost more than the price said
+FUTURES_FEE = Decimal(
+    "0.0005"
+)  # of the notional: Binance's taker fee without discounts, paid from the wallet
+ZERO = Decimal(0)
 
 
 class Owner(Protocol):
@@ -31,6 +36,10 @@ class Owner(Protocol):
     def account_id(self) -> int: ...
     @property
     def market(self) -> str: ...
+    @property
+    def leverage(self) -> int: ...
+    @property
+    def position_type(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +50,45 @@ class Reservation:
     amount: Decimal
 
 
-def reserve(target: Owner, rules: SymbolRules, cost: Decimal) -> Reservation:
-    """Set cost * 1.01 of the quote asset aside; the account's row is locked until the caller commits.
+def reserve(target: Owner, rules: SymbolRules, notional: Decimal) -> Reservation:
+    """Set what an entry needs of the quote asset aside; the account's row is locked until the caller commits.
 
-    Raises RiskVeto with the figures when the account has less, or when its balance is not known.
+    Spot needs the notional * 1.01; futures its margin, notional / leverage * 1.01, and the fee. Raises
+    RiskVeto with the figures when the account has less, or when its balance is not known.
     """
-    wanted = (cost * RESERVE_FACTOR).quantize(Decimal("1e-8"))
+    verb = "selling short" if target.position_type == "short" else "buying"
     row = lock_balances(target.account_id, target.market, {rules.quote})[rules.quote]
     if row.asked_at is None:
-        raise RiskVeto("not buying: the account's balance is not known yet")
-    available = row.free - row.reserved
+        raise RiskVeto(f"not {verb}: the account's balance is not known yet")
+    wanted, in_positions = notional * RESERVE_FACTOR, ZERO
+    reserve_text = "1 % reserve"
+    if target.market == "futures":
+        wanted = wanted / target.leverage + notional * FUTURES_FEE
+        in_positions = margin_in_positions(target.account_id)
+        reserve_text = "1 % reserve and the fee"
+    wanted = wanted.quantize(Decimal("1e-8"))
+    available = row.free - in_positions - row.reserved
     if available < wanted:
+        tied_up = f" beside {in_positions:.2f} in open positions" if in_positions else ""
+        margin = "a margin of " if target.market == "futures" else ""
         raise RiskVeto(
-            f"not buying: the account has {available:.2f} {rules.quote} free, the entry needs {wanted:.2f} "
-            "(with 1 % reserve)"
+            f"not {verb}: the account has {available:.2f} {rules.quote} free{tied_up}, "
+            f"the entry needs {margin}{wanted:.2f} (with {reserve_text})"
         )
     row.reserved += wanted
     row.save(update_fields=["reserved"])
     return Reservation(rules.quote, wanted)
+
+
+def margin_in_positions(account_id: int) -> Decimal:
+    """The isolated margin of the account's open futures positions, in quote units: entry * size / leverage.
+
+    Under the lock of the account's row it is what was committed: a run that opens or closes a position
+    changes that row in the same commit.
+    """
+    rows = BotState.objects.filter(bot__account_id=account_id, bot__market="futures", in_position=True)
+    sizes = rows.values_list("entry_price", "current_position_size_coins", "bot__leverage")
+    return sum(((price or ZERO) * size / leverage for price, size, leverage in sizes), ZERO)
 
 
 def release(request: OrderRequest) -> None:
@@ -104,14 +134,13 @@ def refresh(account_id: int, market: str, quote: str, client: ExchangeClient, no
     ).exists()
     if is_known and not redis_client().set(gate, b"1", nx=True, px=REFRESH_PAUSE_MS):
         return False
-    return apply_snapshot(account_id, market, quote, client.account()["balances"], now)
+    return apply_snapshot(account_id, market, quote, wire_of(market).free(client.account()), now)
 
 
 def apply_snapshot(
-    account_id: int, market: str, quote: str, balances: Iterable[dict[str, Any]], asked_at: datetime
+    account_id: int, market: str, quote: str, free: Mapping[str, Decimal], asked_at: datetime
 ) -> bool:
     """Write the exchange's free balances, as asked for at `asked_at`, unless they may be torn."""
-    free = {row["asset"]: Decimal(row["free"]) for row in balances}
     known = set(
         AccountState.objects.filter(account_id=account_id, market=market).values_list("asset", flat=True)
     )
@@ -121,9 +150,20 @@ def apply_snapshot(
         torn = OrderRequest.objects.filter(
             Q(state__in=OPEN_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
-        if torn.exists():
+        unbooked = Order.objects.filter(
+            account_id=account_id, market=market, fills_complete=False, executed_quantity__gt=0
+        )
+        if torn.exists() or unbooked.exists():
             return False
         for asset, row in rows.items():
-            row.free, row.asked_at = free.get(asset, Decimal(0)), asked_at
+            row.free, row.asked_at = free.get(asset, ZERO), asked_at
             row.save(update_fields=["free", "asked_at"])
     return True
+
+
+def settle_payment(account_id: int, market: str, changes: Mapping[str, Decimal], at: datetime) -> None:
+    """Book what the exchange moved by itself at `at`, unless the balances were asked for since then."""
+    for asset, row in lock_balances(account_id, market, set(changes)).items():
+        if row.asked_at is not None and row.asked_at < at:
+            row.free += changes[asset]
+            row.save(update_fields=["free"])

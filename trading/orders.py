@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -18,21 +17,24 @@ from marketdata.types import SymbolRules
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import limits, money, outbox, protocol, requests
+from trading import limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
-from trading.filters import check_order, format_decimal, lots_to_quantity
+from trading.filters import check_order, lots_to_quantity
 from trading.ids import client_id
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
+from trading.payloads import OrderForm, order_request
 from trading.types import Wish
 
 logger = logging.getLogger(__name__)
 
-SPOT_ORDER_PATH = "/api/v3/order"
 # Refusals after which the signal may be tried again: clock, order count, request limit.
 RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
 REJECTIONS_BEFORE_PAUSE = 3
+REDUCE_ONLY_REJECTED = -2022  # futures: there is no position that the order could reduce
+# Futures refusals by which the symbol's leverage or the account's mode is not what was remembered.
+SETUP_CODES = frozenset({-2027, -2028, -4061})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Target:
     account_id: int
     market: str
     symbol: str
+    leverage: int = 1
+    position_type: str = "long"
 
 
 def lane_of(wish: Wish) -> str:
@@ -68,10 +72,16 @@ def prepare(
     """
     quantity = lots_to_quantity(rules, wish.lots)
     price = Decimal(repr(wish.price)) if wish.price is not None else None
-    violations = check_order(rules, type=wish.type, quantity=quantity, price=price or Decimal(0))
+    lane = lane_of(wish)
+    violations = check_order(
+        rules,
+        type=wish.type,
+        quantity=quantity,
+        price=price or Decimal(0),
+        reduce_only=lane == "exit" and target.market == "futures",
+    )
     if violations:
         raise RiskVeto("; ".join(violations))
-    lane = lane_of(wish)
     try:
         with transaction.atomic():
             reserved = (
@@ -109,18 +119,8 @@ def _insert(
     state.epoch += 1
     own_id = client_id(settings.DEPLOYMENT_NONCE, target.bot_id, state.seq)
     recv_window_ms = settings.TIMINGS.recv_window_ms
-    payload = urlencode(
-        {
-            "symbol": target.symbol,
-            "side": wish.side,
-            "type": wish.type,
-            "quantity": format_decimal(quantity),
-            "newClientOrderId": own_id,
-            "newOrderRespType": "FULL",
-            "recvWindow": recv_window_ms,
-            "timestamp": server_ms,
-        }
-    )
+    form = OrderForm(target.market, target.symbol, wish.side, wish.type, quantity, own_id, lane)
+    path, payload = order_request(form, ts_ms=server_ms, recv_window_ms=recv_window_ms)
     request = OrderRequest.objects.create(
         bot_id=target.bot_id,
         account_id=target.account_id,
@@ -128,7 +128,7 @@ def _insert(
         symbol=target.symbol,
         lane=lane,
         client_id=own_id,
-        path=SPOT_ORDER_PATH,
+        path=path,
         payload=payload,
         ts_ms=server_ms,
         recv_window_ms=recv_window_ms,
@@ -250,7 +250,9 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     money.release(request)
     if retriable and request.lane == "entry":
         state.last_signal_time = _last_used_signal(request.bot_id)
-    if request.state == "REJECTED" and not retriable:
+    if request.market == "futures" and request.code in SETUP_CODES:
+        setups.forget(request.account_id, request.symbol)
+    if request.state == "REJECTED" and not retriable and not finds_no_position(request):
         state.rejections_in_a_row += 1
         if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
             state.hold = "orders"
@@ -259,6 +261,11 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     state.save(update_fields=["last_signal_time", "rejections_in_a_row", "hold"])
     outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
+
+
+def finds_no_position(request: OrderRequest) -> bool:
+    """Whether the exchange said that the position is gone or smaller: to be asked for, never repeated."""
+    return (request.market, request.lane, request.code) == ("futures", "exit", REDUCE_ONLY_REJECTED)
 
 
 def _last_used_signal(bot_id: int) -> datetime | None:

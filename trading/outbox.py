@@ -55,9 +55,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def trade_made(trade: Trade, order: Order) -> None:
-    """Tell of a trade, in the transaction that books it."""
-    bot = order.bot
+def trade_made(trade: Trade, bot: Any) -> None:
+    """Tell of a trade of the bot, in the transaction that books it."""
     notify(
         event=Event.TRADE,
         user_id=trade.user_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Sum
 
@@ -35,46 +36,64 @@ def is_sellable(quantity: Decimal, rules: SymbolRules | None, price: Decimal | N
 def update(
     *,
     state: BotState,
-    order: Order,
+    order: Order | None,
     holdings: Decimal,
-    protection: Protection,
     rules: SymbolRules | None,
     filled_at: datetime,
     now: datetime,
 ) -> None:
-    """Bring the locked state in line with the holdings (base units) after `order` was booked.
+    """Bring the locked state in line with the holdings (base units, negative when short).
 
-    Opening pins the stop and target; closing clears them with exit_wanted. Once an order is over, a rest
-    that the exchange would not take is booked as an adjustment of kind dust, and the position is closed.
+    `order` is the one that was booked, None for fills from outside. The size of a position is positive on
+    either side; BotConfig.position_type tells the side. Opening pins the stop and target; closing clears
+    them with exit_wanted. Once an order is over, a rest that the exchange would not take is booked as an
+    adjustment of kind dust, and the position is closed. Holdings on the side that the bot does not trade are
+    somebody else's doing: the bot is held (drift).
     """
-    position = holdings + dust_written_off(state.bot_id)
-    price = order.executed_quote / order.executed_quantity if order.executed_quantity else None
-    if is_sellable(position, rules, price) or (position > 0 and order.live):
-        _hold(state, order, position, protection, filled_at)
-        return
-    if position > 0:
-        Adjustment.objects.create(
-            account_id=order.account_id,
-            bot_id=state.bot_id,
-            asset=rules.base if rules else order.symbol,
-            quantity=-position,
-            kind="dust",
-            reason=f"what was left after {order.client_order_id} is too small for an order",
-            created_at=now,
-        )
+    size = holdings + dust_written_off(state.bot_id)
+    if state.bot.position_type == "short":
+        size = -size
+    if state.bot.market == "futures":
+        if size > 0:
+            _hold(state, order, size, filled_at)
+            return
+        if size < 0:
+            state.hold = "drift"
+    else:
+        executed = order is not None and order.executed_quantity
+        price = order.executed_quote / order.executed_quantity if order is not None and executed else None
+        is_live = order is not None and order.live
+        if is_sellable(size, rules, price) or (size > 0 and is_live):
+            _hold(state, order, size, filled_at)
+            return
+        if size > 0:
+            _write_off(state, order, size, rules, now)
     _close(state, order, filled_at)
 
 
-def _hold(
-    state: BotState, order: Order, position: Decimal, protection: Protection, filled_at: datetime
+def _write_off(
+    state: BotState, order: Order | None, size: Decimal, rules: SymbolRules | None, now: datetime
 ) -> None:
+    Adjustment.objects.create(
+        account_id=state.bot.account_id,
+        bot_id=state.bot_id,
+        asset=rules.base if rules else state.bot.symbol,
+        quantity=-size,
+        kind="dust",
+        reason=f"what was left after {order.client_order_id if order else 'a change from outside'} "
+        "is too small for an order",
+        created_at=now,
+    )
+
+
+def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: datetime) -> None:
     if not state.in_position:
         state.in_position = True
         state.entry_time = filled_at
-        state.entry_signal_time = order.signal_time
-        state.protection = asdict(protection)
+        state.entry_signal_time = order.signal_time if order else None
+        state.protection = asdict(_protection(state.bot))
         state.trailing_stop_price = None
-    state.current_position_size_coins = position
+    state.current_position_size_coins = size
     entries = Order.objects.filter(
         bot_id=state.bot_id,
         purpose__in=["ENTRY", "DCA"],
@@ -85,8 +104,8 @@ def _hold(
         state.entry_price = (entries["quote"] / entries["quantity"]).quantize(PRICE_PLACES)
 
 
-def _close(state: BotState, order: Order, filled_at: datetime) -> None:
-    if state.in_position and order.purpose not in ("ENTRY", "DCA"):
+def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:
+    if state.in_position and (order is None or order.purpose not in ("ENTRY", "DCA")):
         state.last_exit_at = filled_at
     state.in_position = False
     state.entry_price = None
@@ -95,3 +114,18 @@ def _close(state: BotState, order: Order, filled_at: datetime) -> None:
     state.protection = None
     state.trailing_stop_price = None
     state.exit_wanted, state.exit_wanted_since = "", None
+
+
+def _protection(bot: Any) -> Protection:
+    """Stop, target and trailing as the bot has them now."""
+
+    def number(value: Decimal | None) -> float | None:
+        return None if value is None else float(value)
+
+    return Protection(
+        stop_loss_perc=number(bot.stop_loss_perc),
+        take_profit_perc=number(bot.take_profit_perc),
+        trailing_stop_perc=number(bot.trailing_stop_perc),
+        trailing_activation_perc=number(bot.trailing_activation_perc),
+        trailing_step_perc=float(bot.trailing_step_perc),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -14,10 +13,10 @@ from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError, OrderNotFound
-from trading import books, orders, outbox, protocol, requests
+from trading import books, holdings, orders, outbox, protocol, requests
 from trading.ids import PREFIX
 from trading.locks import lock_state
-from trading.models import AccountState, BotState, Order, OrderRequest
+from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import OPEN_STATES
 
 logger = logging.getLogger(__name__)
@@ -154,7 +153,7 @@ def _cancel(row: OrderRequest, context: _Context) -> protocol.Event:
 
 
 def _gather(row: OrderRequest, context: _Context) -> protocol.Event:
-    """Orders, trades and the base balance since just before the request: do they know of it?"""
+    """Orders and trades since just before the request, and what is held: do they know of it?"""
     since_ms = row.ts_ms - 1000
     try:
         known_orders = context.client.all_orders(row.symbol, start_ms=since_ms)
@@ -164,7 +163,9 @@ def _gather(row: OrderRequest, context: _Context) -> protocol.Event:
             return protocol.Found()
         trades = context.client.my_trades(row.symbol, start_ms=since_ms)
         difference = (
-            _unknown_order(row, known_orders) or _unknown_trade(row, trades) or _balance_differs(row, context)
+            _unknown_order(row, known_orders)
+            or _unknown_trade(row, trades)
+            or holdings.differs(row, context.rules, context.client)
         )
     except ExchangeError as error:
         logger.warning("doubt %s: evidence can't be had: %s", row.client_id, error)
@@ -187,24 +188,8 @@ def _unknown_trade(row: OrderRequest, trades: list[dict[str, Any]]) -> str | Non
     ids = {int(one["orderId"]) for one in trades}
     known = set(
         Order.objects.filter(
-            account_id=row.account_id, symbol=row.symbol, exchange_order_id__in=ids
+            account_id=row.account_id, market=row.market, symbol=row.symbol, exchange_order_id__in=ids
         ).values_list("exchange_order_id", flat=True)
     )
     unknown = sorted(ids - known)
     return f"the exchange has trades of an order that the journal lacks: {unknown[0]}" if unknown else None
-
-
-def _balance_differs(row: OrderRequest, context: _Context) -> str | None:
-    if context.rules is None or not row.account.is_exclusive:
-        return None
-    base = context.rules.base
-    expected = AccountState.objects.filter(
-        account_id=row.account_id, market=row.market, asset=base, asked_at__isnull=False
-    ).first()
-    if expected is None:
-        return None
-    found = {one["asset"]: one for one in context.client.account()["balances"]}.get(base)
-    total = Decimal(found["free"]) + Decimal(found["locked"]) if found else Decimal(0)
-    if total == expected.free:
-        return None
-    return f"the account has {total} {base}, the journal expects {expected.free}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 from typing import Any
@@ -40,9 +41,9 @@ class SymbolInput(forms.TextInput):
 
     def _offered(self) -> list[str]:
         offered: dict[str, None] = {}
-        for environment in self.environments:
+        for environment, market in itertools.product(self.environments, Market.values):
             try:
-                cache = symbols.cached(source_for(environment, "spot"))
+                cache = symbols.cached(source_for(environment, market))
             except StaleData:
                 continue
             offered.update(dict.fromkeys(rules.symbol for rules in cache.trading))

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('bots', '0002_initial'),
-        ('trading', '0003_limits_and_outbox'),
+        ('trading', '0004_limits_and_outbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -69,7 +69,6 @@ def test_a_bot_is_added_paused_with_its_owner_and_defaults(
         ("symbol", "BTCUSDT\x00"),
         ("symbol", ""),
         ("interval", "7m"),
-        ("market", "futures"),
         ("market", "x"),
         ("strategy", "martingale"),
         ("strategy", ""),

@@ -6,24 +6,25 @@ import csv
 import gzip
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from bots import schedule
-from bots.actors import run_all_active_bots_every_minute
+from bots.actors import book_funding, run_all_active_bots_every_minute
 from bots.models import ScreenRun
 from marketdata import symbols
 from marketdata.feed import Feed
 from tests.support.cluster import running_workers, tail, two_workers, wait_until_idle
 from tests.support.paper import start_paper
-from tests.support.replay import replay_bots
+from tests.support.replay import add_futures_bots, replay_bots
 from tests.support.shared import require_shared
 from tradebot import clock
 from tradebot.binance.client import ExchangeClient
 from tradebot.binance.sources import source_for
 from trading.accounts import client_for
 from trading.compare import compare_account
-from trading.models import Fill, Order, OrderRequest, Trade
+from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest, Trade
 
 HISTORY_MINUTES = 1100
 DAY_MINUTES = 1440
@@ -57,6 +58,8 @@ def replay(tmp_path, settings, users, minutes: int) -> None:
         bots = replay_bots(
             users, ["BTCUSDT", "ETHUSDT"], lambda: symbols.refresh(source_for("paper", "spot"))
         )
+        assert symbols.refresh(source_for("paper", "futures")).ok
+        bots += add_futures_bots(bots[0].account, {"BTCUSDT": "long", "ETHUSDT": "short"})
         feed = Feed(schedule.series_in_use, lambda slot: None, ExchangeClient, clock.now)
         feed.refresh_series()
         feed.warm_up(clock.now())
@@ -85,8 +88,11 @@ def step(paper, moment: datetime) -> None:
 
 def check(bots, minutes: int) -> None:
     account = bots[0].account
-    client = client_for(account, "spot", "exit")
-    assert compare_account(account, "spot", client) == []
+    book_funding()
+    for market in ("spot", "futures"):
+        assert compare_account(account, market, client_for(account, market, "exit")) == []
+    for bot in bots:
+        check_pnl(bot)
     assert ScreenRun.objects.count() == minutes
     assert not OrderRequest.objects.exclude(state="ACCEPTED").exists()
     assert not Order.objects.filter(fills_complete=False).exists()
@@ -96,6 +102,14 @@ def check(bots, minutes: int) -> None:
     assert exits in range(entries - len(bots), entries + 1)
     assert Trade.objects.count() == Order.objects.count()
     assert Fill.objects.filter(order__isnull=True).count() == 0
+
+
+def check_pnl(bot) -> None:
+    """Realised PnL is that of the trades and, on futures, of funding."""
+    trades = sum((trade.realized_pnl for trade in bot.trades.all()), Decimal(0))
+    paid = sum((row.amount for row in FundingPayment.objects.filter(bot=bot)), Decimal(0))
+    assert BotState.objects.get(bot=bot).realized_total == trades + paid
+    assert bot.trades.exists()
 
 
 def first_candle(path) -> datetime:

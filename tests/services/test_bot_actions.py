@@ -94,11 +94,15 @@ def test_a_bot_without_a_key_a_trading_symbol_or_an_owner_can_not_start(bot: Bot
     )
 
 
-def test_a_futures_bot_can_not_start(bot: BotConfig) -> None:
-    BotConfig.objects.filter(pk=bot.pk).update(market="futures")
+def test_a_futures_bot_starts_when_the_futures_symbols_are_loaded(bot: BotConfig) -> None:
+    BotConfig.objects.filter(pk=bot.pk).update(market="futures", leverage=3, position_type="short")
     assert refused(services.bot_start, bot) == (
-        "Futures bots come with a later version; choose the spot market."
+        "The list of symbols of the paper exchange is not loaded yet; "
+        "try again when the exchange has answered."
     )
+    load_symbols(market="futures")
+    start(bot)
+    assert state_of(bot).status == "waiting"
 
 
 def test_pausing_a_flat_bot_gives_its_symbol_free(bot: BotConfig) -> None:

@@ -242,7 +242,6 @@ def test_stop_loss_lies_between_0_and_100(value: Any) -> None:
         ("leverage", 2, "Spot has no leverage; leave it at 1."),
         ("position_type", "short", "Spot bots can't be short; choose long."),
         ("position_type", "both", "Position type must be one of long, short; not 'both'."),
-        ("market", "futures", "Futures bots come with a later version; choose the spot market."),
         ("market", "options", "Market must be one of spot, futures; not 'options'."),
         ("interval", "7m", f"Interval must be one of {', '.join(INTERVALS)}; not '7m'."),
         ("interval", None, f"Interval must be one of {', '.join(INTERVALS)}; not 'None'."),

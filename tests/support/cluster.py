@@ -55,7 +55,7 @@ def wait_until_idle(timeout_seconds: float = 60.0) -> None:
     broker = dramatiq.get_broker()
     end = time.monotonic() + timeout_seconds
     while True:
-        busy = next((name for name in QUEUES if broker.do_qsize(name)), None)
+        busy = next((name for name in QUEUES if broker.do_qsize(name)), None)  # type: ignore[attr-defined]
         if busy is None:
             return
         if time.monotonic() > end:

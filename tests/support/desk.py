@@ -27,20 +27,24 @@ AFTER = 400
 SIGNAL = FIRST + timedelta(minutes=HISTORY)  # close of the candle that crosses
 
 
-def crossing_closes() -> list[float]:
-    """A slow fall, one candle that jumps by 0.8 % (EMA 9 crosses above 21 at RSI 66), and a flat rest."""
+def crossing_closes(*, falls: bool = False) -> list[float]:
+    """A slow fall, one candle that jumps by 0.8 % (EMA 9 crosses above 21 at RSI 66), and a flat rest.
+
+    `falls` is the mirror around 110: a slow rise and a drop, for a short.
+    """
     fall = [110 - 0.01 * minute + (0.05 if minute % 2 else -0.05) for minute in range(HISTORY - 1)]
     top = round(fall[-1] + 0.8, 2)
     rest = [top + (0.01 if minute % 2 else 0.0) for minute in range(AFTER)]
-    return [round(close, 2) for close in [*fall, top, *rest]]
+    closes = [*fall, top, *rest]
+    return [round(220 - close if falls else close, 2) for close in closes]
 
 
-def write_candles(folder: Path, names: Iterable[str]) -> Path:
+def write_candles(folder: Path, names: Iterable[str], *, falls: bool = False) -> Path:
     """The same candles for each symbol, as files that the paper exchange replays."""
     folder.mkdir(exist_ok=True)
     lines = ["open_time_ms,open,high,low,close,volume"]
     before = 110.0
-    for minute, close in enumerate(crossing_closes()):
+    for minute, close in enumerate(crossing_closes(falls=falls)):
         opened = clock.to_ms(FIRST + timedelta(minutes=minute))
         lines.append(f"{opened},{before},{max(before, close)},{min(before, close)},{close},1000")
         before = close
@@ -57,6 +61,7 @@ class Desk:
     owner: Any
     account: ExchangeAccount
     feed: Feed
+    market: str = "spot"
     bots: list[BotConfig] = field(default_factory=list)
 
     def go_to(self, moment: datetime) -> None:
@@ -74,8 +79,13 @@ class Desk:
         self.go_to(clock.now() + timedelta(seconds=seconds))
 
     def add_bot(self, symbol: str = "BTCUSDT", **values: Any) -> BotConfig:
-        """A started bot; 1,000 USDT unless told otherwise."""
-        settings = {"name": f"{symbol} {len(self.bots)}", "symbol": symbol, "initial_capital": "1000"}
+        """A started bot of the desk's market; 1,000 USDT unless told otherwise."""
+        settings = {
+            "name": f"{symbol} {len(self.bots)}",
+            "market": self.market,
+            "symbol": symbol,
+            "initial_capital": "1000",
+        }
         bot = services.bot_create(user=self.owner, account=self.account, values={**settings, **values})
         services.bot_start(bot=bot, by=self.owner)
         self.bots.append(bot)
@@ -93,7 +103,7 @@ class Desk:
     @property
     def client(self) -> ExchangeClient:
         """The account's client."""
-        return client_for(self.account, "spot", "exit")
+        return client_for(self.account, self.market, "exit")
 
     def exchange_orders(self, symbol: str = "BTCUSDT") -> list[dict[str, Any]]:
         """What the exchange knows of the account's orders."""
@@ -101,20 +111,28 @@ class Desk:
 
     def differences(self) -> list[str]:
         """Journal against exchange."""
-        return compare_account(self.account, "spot", self.client)
+        return compare_account(self.account, self.market, self.client)
 
 
-def open_desk(tmp_path: Path, settings: Any, users: Any, names: Iterable[str] = ("BTCUSDT",)) -> Desk:
+def open_desk(
+    tmp_path: Path,
+    settings: Any,
+    users: Any,
+    names: Iterable[str] = ("BTCUSDT",),
+    *,
+    market: str = "spot",
+    falls: bool = False,
+) -> Desk:
     """Start the exchange a moment before the signal; the caller stops `desk.paper`."""
-    folder = write_candles(tmp_path / "candles", names)
+    folder = write_candles(tmp_path / "candles", names, falls=falls)
     paper = start_paper(tmp_path, candles=folder, clock="stepped", shift_days=0)
     settings.PAPER_SPOT_URL = settings.PAPER_FUTURES_URL = paper.url
     settings.CLOCK = "stepped"
     before = SIGNAL - timedelta(seconds=30)
     paper.control("/paper/clock", {"now_ms": clock.to_ms(before)})
     clock.step_to(before)
-    assert symbols.refresh(source_for("paper", "spot")).ok
+    assert symbols.refresh(source_for("paper", market)).ok
     owner = users.objects.create_user("owner", password="owner-password-1")
     account = account_create(user=owner, name="paper", environment="paper")
     feed = Feed(schedule.series_in_use, lambda slot: None, ExchangeClient, clock.now)
-    return Desk(paper, owner, account, feed)
+    return Desk(paper, owner, account, feed, market)

@@ -36,6 +36,7 @@ def _symbol(base: str, quote: str = "USDT", status: str = "TRADING") -> dict[str
         "baseAsset": base,
         "quoteAsset": quote,
         "status": status,
+        "contractType": "PERPETUAL",
         "isSpotTradingAllowed": True,
         "orderTypes": ["LIMIT", "MARKET"],
         "filters": [
@@ -51,9 +52,9 @@ def _symbol(base: str, quote: str = "USDT", status: str = "TRADING") -> dict[str
     }
 
 
-def load_symbols(environment: str = "paper") -> None:
-    """Fill the symbol cache of an environment's spot market."""
-    assert symbols.refresh(source_for(environment, "spot"), client=Exchange()).ok
+def load_symbols(environment: str = "paper", market: str = "spot") -> None:
+    """Fill the symbol cache of a market of an environment."""
+    assert symbols.refresh(source_for(environment, market), client=Exchange()).ok
 
 
 def make_owner(name: str = "", *, staff: bool = False, superuser: bool = False) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from bots import services
 from bots.models import BotConfig
 from trading.accounts import account_create
+from trading.models import ExchangeAccount
 
 
 def replay_bots(
@@ -30,5 +31,26 @@ def replay_bots(
         }
         bot = services.bot_create(user=user, account=account, values=settings)
         services.bot_start(bot=bot, by=user)
+        bots.append(bot)
+    return bots
+
+
+def add_futures_bots(account: ExchangeAccount, sides: dict[str, str]) -> list[BotConfig]:
+    """Started futures bots by symbol and side, like replay_bots(), 1,000 USDT each at leverage 3."""
+    bots = []
+    for name, side in sides.items():
+        settings = {
+            "name": f"{name} {side}",
+            "market": "futures",
+            "symbol": name,
+            "interval": "1m",
+            "position_type": side,
+            "leverage": 3,
+            "initial_capital": "1000",
+            "stop_loss_perc": "1",
+            "take_profit_perc": "2",
+        }
+        bot = services.bot_create(user=account.user, account=account, values=settings)
+        services.bot_start(bot=bot, by=account.user)
         bots.append(bot)
     return bots

@@ -43,6 +43,7 @@ def test_these_are_the_actors():
         "deliver-notifications",
         "empty-channel",
         "write-daily-summaries",
+        "book-funding",
         "warm_up_spot_symbols",
         "warm_up_futures_symbols",
     }
@@ -86,6 +87,7 @@ def test_the_schedules_are_the_designs():
         "reactivate-bots-daily-at-utc-midnight": "0 0 * * *",
         "deliver-notifications": "* * * * *",
         "write-daily-summaries": "5 0 * * *",
+        "book-funding": "*/15 * * * *",
         "warm_up_spot_symbols": "*/15 * * * *",
         "warm_up_futures_symbols": "*/15 * * * *",
     }

@@ -249,24 +249,29 @@ def _left_of(seconds: int, now: float) -> float:
     return seconds - now % seconds
 
 
+def _counted_at(source: Source) -> str:
+    """Where the exchange counts: spot and futures apart, though a paper exchange has both on one host."""
+    return source.host if source.market == "spot" else f"{source.host}:{source.market}"
+
+
 def _gate_key(source: Source) -> str:
-    return f"gate:{source.host}:{settings.EGRESS_ID}"
+    return f"gate:{_counted_at(source)}:{settings.EGRESS_ID}"
 
 
 def _order_gate_key(source: Source, account: str) -> str:
-    return f"gate:orders:{source.host}:{account}"
+    return f"gate:orders:{_counted_at(source)}:{account}"
 
 
 def _limits_key(source: Source) -> str:
-    return f"budget:limits:{source.host}"
+    return f"budget:limits:{_counted_at(source)}"
 
 
 def _weight_key(source: Source, now: float) -> str:
-    return f"budget:weight:{source.host}:{settings.EGRESS_ID}:{int(now // MINUTE_SECONDS)}"
+    return f"budget:weight:{_counted_at(source)}:{settings.EGRESS_ID}:{int(now // MINUTE_SECONDS)}"
 
 
 def _orders_key(source: Source, account: str, limit: OrderLimit, now: float) -> str:
-    return f"budget:orders:{source.host}:{account}:{limit.seconds}:{int(now // limit.seconds)}"
+    return f"budget:orders:{_counted_at(source)}:{account}:{limit.seconds}:{int(now // limit.seconds)}"
 
 
 def _is_current(orders_key: str, now: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from tradebot.binance import server_clock
 from tradebot.binance.answers import CLOCK_CODES, Answer
 from tradebot.binance.budget import Lane, note_limits
+from tradebot.binance.futures import FuturesQuestions
 from tradebot.binance.sources import Source
 from tradebot.binance.wire import Wire
 from tradebot.errors import ClientInitFailed, ExchangeError, RateLimited, Transient
@@ -42,17 +43,25 @@ _METHODS = {
         "exchange_info": "futures_exchange_info",
         "klines": "futures_klines",
         "ticker": "futures_symbol_ticker",
-        "account": "futures_account",
+        "account": "futures_account_v3",
         "order": "futures_get_order",
         "open_orders": "futures_get_open_orders",
         "all_orders": "futures_get_all_orders",
         "my_trades": "futures_account_trades",
         "cancel": "futures_cancel_order",
+        "position_risk": "futures_position_information",
+        "symbol_config": "futures_symbol_config",
+        "position_mode": "futures_get_position_mode",
+        "set_position_mode": "futures_change_position_mode",
+        "set_leverage": "futures_change_leverage",
+        "set_margin_type": "futures_change_margin_type",
+        "income": "futures_income_history",
+        "leverage_brackets": "futures_leverage_bracket",
     },
 }
 
 
-class ExchangeClient:
+class ExchangeClient(FuturesQuestions):
     """One account (or nobody) at one source. Cheap to make; used by one thread at a time.
 
     Every question raises Transient or NotSent (after its retries), RateLimited, KeyRefused, OrderNotFound

@@ -39,7 +39,7 @@ WEIGHTS: Mapping[tuple[str, str], Weight] = {
     ("GET", "/fapi/v1/exchangeInfo"): 1,
     ("GET", "/fapi/v1/klines"): _futures_klines,
     ("GET", "/fapi/v2/ticker/price"): _with("symbol", 1, 2),
-    ("GET", "/fapi/v2/account"): 5,
+    ("GET", "/fapi/v3/account"): 5,
     ("GET", "/fapi/v1/order"): 1,
     ("POST", "/fapi/v1/order"): 1,  # the IP is charged 0; one is kept so that a refusal is counted
     ("DELETE", "/fapi/v1/order"): 1,
@@ -47,6 +47,14 @@ WEIGHTS: Mapping[tuple[str, str], Weight] = {
     ("GET", "/fapi/v1/openOrders"): _with("symbol", 1, 40),
     ("GET", "/fapi/v1/allOrders"): 5,
     ("GET", "/fapi/v1/userTrades"): 5,
+    ("GET", "/fapi/v3/positionRisk"): 5,
+    ("GET", "/fapi/v1/symbolConfig"): 5,
+    ("GET", "/fapi/v1/positionSide/dual"): 30,
+    ("POST", "/fapi/v1/positionSide/dual"): 1,
+    ("POST", "/fapi/v1/leverage"): 1,
+    ("POST", "/fapi/v1/marginType"): 1,
+    ("GET", "/fapi/v1/leverageBracket"): 1,
+    ("GET", "/fapi/v1/income"): 30,
 }
 # The used-weight header of these is not accurate (futures docs, "Symbol Price Ticker v2").
 HEADER_NOT_ACCURATE = frozenset({"/fapi/v2/ticker/price"})

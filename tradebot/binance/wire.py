@@ -69,6 +69,10 @@ class Wire(Client):  # type: ignore[misc]
     def _init_session(self) -> None:
         """No session here: connections belong to threads (transport)."""
 
+    def futures_account_v3(self, **params: Any) -> Any:
+        """GET /fapi/v3/account, of which python-binance 1.0.37 has version 2 only."""
+        return self._request_futures_api("get", "account", True, 3, data=params)
+
     def _hmac_signature(self, query_string: str) -> str:
         if self._secret is None:
             raise KeyRefused("This request needs an API key, and the client has none.")

@@ -6,6 +6,7 @@ from trading.models.accounts import (
     ExchangeSecret,
     OwnerState,
     SymbolClaim,
+    SymbolSetup,
 )
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.models.limits import RiskLimits
@@ -26,5 +27,6 @@ __all__ = [
     "OwnerState",
     "RiskLimits",
     "SymbolClaim",
+    "SymbolSetup",
     "Trade",
 ]

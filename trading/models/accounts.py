@@ -59,7 +59,10 @@ class ExchangeSecret(models.Model):
 
 
 class AccountState(models.Model):
-    """What an account has of one asset: the exchange's answer, and what open entries have reserved."""
+    """What an account has of one asset: the exchange's answer, and what open entries have reserved.
+
+    On futures `free` is the wallet balance: cash, of which open positions tie up their margin.
+    """
 
     account = models.ForeignKey(ExchangeAccount, on_delete=models.CASCADE, related_name="balances")
     market = models.CharField(max_length=8, choices=Market.choices, default=Market.SPOT)
@@ -67,6 +70,7 @@ class AccountState(models.Model):
     free = amount(default=0)
     reserved = amount(default=0)
     asked_at = models.DateTimeField(null=True)  # when the snapshot in `free` was asked for
+    income_asked_at = models.DateTimeField(null=True)  # futures: when funding was asked for
 
     class Meta:
         verbose_name = "balance"
@@ -109,3 +113,29 @@ class SymbolClaim(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} of account {self.account_id}"
+
+
+class SymbolSetup(models.Model):
+    """What the exchange was found to have, or was set to, for a futures symbol of an account.
+
+    `checked_at` is None after a failure: then `error` says why, and it is not tried before `next_try_at`.
+    """
+
+    account = models.ForeignKey(ExchangeAccount, on_delete=models.CASCADE, related_name="setups")
+    market = models.CharField(max_length=8, choices=Market.choices, default=Market.FUTURES)
+    symbol = models.CharField(max_length=40)
+    leverage = models.PositiveSmallIntegerField()
+    margin_type = models.CharField(max_length=10, blank=True, default="")
+    position_mode = models.CharField(max_length=10, blank=True, default="")
+    checked_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, default="")
+    next_try_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "symbol setup"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "market", "symbol"], name="symbol_setup_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"setup of {self.symbol}, account {self.account_id}"

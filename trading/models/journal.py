@@ -199,6 +199,8 @@ class Fill(models.Model):
     commission = amount(default=0)
     commission_asset = models.CharField(max_length=20, blank=True, default="")
     commission_price = amount(null=True, blank=True)  # quote per commission asset, where it is a third
+    exchange_order_id = models.BigIntegerField(null=True, blank=True)
+    exchange_pnl = amount(null=True, blank=True)  # futures: realised by the exchange's reckoning, gross
     source = models.CharField(max_length=8, choices=[("own", "own"), ("external", "external")], default="own")
     traded_at = models.DateTimeField()
 
@@ -235,10 +237,19 @@ class Adjustment(models.Model):
 
 
 class FundingPayment(models.Model):
-    """A funding payment of a futures position; part of its realised PnL."""
+    """What a futures position was paid or charged beside its fills; part of its realised PnL.
+
+    Funding, and the fee of a liquidation. `amount` is negative when it was charged. The exchange numbers
+    each kind by itself ("tranId is unique for the same incomeType", Get Income History).
+    """
+
+    class Kind(models.TextChoices):
+        FUNDING = "FUNDING_FEE", "funding"
+        LIQUIDATION = "INSURANCE_CLEAR", "liquidation fee"
 
     account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT)
     market = models.CharField(max_length=8, choices=Market.choices, default=Market.FUTURES)
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.FUNDING)
     tran_id = models.BigIntegerField()
     bot = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, null=True, blank=True)
     symbol = models.CharField(max_length=40)
@@ -249,19 +260,24 @@ class FundingPayment(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["account", "market", "tran_id"], name="funding_once"),
+            models.UniqueConstraint(fields=["account", "market", "kind", "tran_id"], name="funding_once"),
         ]
+        indexes = [models.Index(fields=["bot", "paid_at"], name="funding_bot_time")]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.tran_id}"
 
 
 class Trade(models.Model):
-    """One filled order, as its owner reads it. Realised PnL is FIFO and net of fees; an entry's is 0."""
+    """One filled order, as its owner reads it. Realised PnL is FIFO and net of fees; an entry's is 0.
+
+    Purpose EXTERNAL is an order that was not ours, by the exchange (liquidation) or by hand: it has no
+    `order`, and its number at the exchange is in `binance_order_id`.
+    """
 
     bot_config = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, related_name="trades")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trades")
-    order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="trade")
+    order = models.OneToOneField(Order, on_delete=models.PROTECT, null=True, blank=True, related_name="trade")
     symbol = models.CharField(max_length=40)
     side = models.CharField(max_length=4)
     purpose = models.CharField(max_length=10)
@@ -276,6 +292,16 @@ class Trade(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [models.Index(fields=["bot_config", "-created_at"], name="trade_bot_time")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(order__isnull=False) | Q(purpose="EXTERNAL"), name="own_trade_has_order"
+            ),
+            models.UniqueConstraint(
+                fields=["bot_config", "symbol", "binance_order_id"],
+                condition=Q(purpose="EXTERNAL"),
+                name="external_trade_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity_filled.normalize():f} {self.symbol}"

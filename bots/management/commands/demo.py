@@ -70,7 +70,8 @@ class Command(BaseCommand):
             time.sleep(0.1)
 
         names = demo.wait_for_symbols(wait)
-        count = demo.seed(names, current_demo().admin_password)
+        futures_names = demo.wait_for_symbols(wait, "futures")
+        count = demo.seed(names, current_demo().admin_password, futures_names)
         out.write(f"{count} bots are active on {demo.paper_address()}.")
 
     def _greet(self, out: Any) -> None:

@@ -7,8 +7,8 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('bots', '0003_metrics_indexes'),
-        ('trading', '0002_request_transitions'),
+        ('bots', '0004_metrics_indexes'),
+        ('trading', '0004_limits_and_outbox'),
     ]
 
     operations = [

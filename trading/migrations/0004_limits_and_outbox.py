@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('bots', '0002_initial'),
-        ('trading', '0002_request_transitions'),
+        ('trading', '0003_futures'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

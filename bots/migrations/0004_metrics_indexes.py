@@ -7,7 +7,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('bots', '0002_initial'),
+        ('bots', '0003_notifications'),
     ]
 
     operations = [

@@ -1,0 +1,59 @@
+"""What an account should hold of a symbol by the journal, and whether the exchange agrees."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db.models import Case, F, Sum, Value, When
+
+from marketdata.types import SymbolRules
+from tradebot.binance.client import ExchangeClient
+from trading.models import AccountState, Fill, Order, OrderRequest
+from trading.wire import position_of, wire_of
+
+ZERO = Decimal(0)
+
+
+def expected_position(account_id: int, market: str, symbol: str) -> Decimal:
+    """The signed futures position in base units that the journal's fills add up to, negative when short.
+
+    Orders whose fills are not all booked count by what they executed.
+    """
+    sign = Case(When(side="BUY", then=Value(1)), default=Value(-1))
+    where = {"account_id": account_id, "market": market, "symbol": symbol}
+    total: Decimal = Fill.objects.filter(**where).aggregate(total=Sum(F("quantity") * sign))["total"] or ZERO
+    for order in Order.objects.filter(**where, fills_complete=False, executed_quantity__gt=0):
+        booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
+        missing = order.executed_quantity - booked
+        total += missing if order.side == "BUY" else -missing
+    return total
+
+
+def differs(row: OrderRequest, rules: SymbolRules | None, client: ExchangeClient) -> str | None:
+    """How the account's coins (futures: position) of the request's symbol differ from the journal, or None.
+
+    Proves something only on an account that is TradeBot's alone; on others nothing is asked.
+    """
+    if not row.account.is_exclusive:
+        return None
+    if row.market == "futures":
+        return _position_differs(row, client)
+    return None if rules is None else _coins_differ(row, rules.base, client)
+
+
+def _position_differs(row: OrderRequest, client: ExchangeClient) -> str | None:
+    there = position_of(client.position_risk(row.symbol), row.symbol)
+    here = expected_position(row.account_id, row.market, row.symbol)
+    return None if there == here else f"the account's position is {there}, the journal expects {here}"
+
+
+def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:
+    expected = AccountState.objects.filter(
+        account_id=row.account_id, market=row.market, asset=base, asked_at__isnull=False
+    ).first()
+    if expected is None:
+        return None
+    total = wire_of(row.market).total(client.account()).get(base, ZERO)
+    if total == expected.free:
+        return None
+    return f"the account has {total} {base}, the journal expects {expected.free}"
