@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from bots.actors import run_all_active_bots_every_minute
 from tests.support.cluster import tail, wait_until_idle
 from tests.support.desk import SIGNAL
+from trading import limits_core
 from trading.accounts import account_create
 from trading.limits_service import limits_create
 from trading.models import AccountState, BotState, OrderRequest, OutboxMessage
@@ -20,13 +24,7 @@ NAMES = [f"COIN{number:02}USDT" for number in range(24)]
     ("scope", "values", "reason"),
     [
         ("account", {"max_open_positions": 5}, "not buying: open positions of account paper: 5 of 5"),
-        ("owner", {"max_open_positions": 5}, "not buying: open positions of owner owner: 5 of 5"),
         ("owner", {"max_exposure": "550"}, "not buying: exposure of owner owner: "),
-        (
-            "owner",
-            {"max_orders_per_minute": 5},
-            "not buying: orders of owner owner in the last minute: ",
-        ),
     ],
 )
 def test_five_of_twenty_four_enter(make_desk, start_workers, tmp_path, scope, values, reason):
@@ -56,3 +54,38 @@ def test_five_of_twenty_four_enter(make_desk, start_workers, tmp_path, scope, va
     for account in {first, desk.account}:
         desk.account = account
         assert desk.differences() == []
+
+
+@pytest.mark.parametrize(
+    "values", [{"max_open_positions": 1}, {"max_exposure": "150"}, {"max_orders_per_minute": 1}]
+)
+def test_of_two_entries_at_the_same_moment_on_two_accounts_one_is_let_in(make_desk, monkeypatch, values):
+    desk = make_desk(NAMES[:2])
+    limits_create(user=desk.owner, account=None, values=values)
+    first = desk.add_bot(NAMES[0], initial_capital="100")
+    desk.account = account_create(user=desk.owner, name="other", environment="paper")
+    second = desk.add_bot(NAMES[1], initial_capital="100")
+    desk.go_to(SIGNAL + timedelta(seconds=2))
+    meeting = threading.Barrier(2)
+    reckon = limits_core.breach
+    outcomes = []
+
+    def then_wait_for_the_other(*arguments):
+        """Without the owner's lock both have reckoned before either has written."""
+        found = reckon(*arguments)
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(1)
+        return found
+
+    def enter(bot) -> None:
+        outcomes.append(desk.run(bot).outcome)
+        connection.close()
+
+    monkeypatch.setattr(limits_core, "breach", then_wait_for_the_other)
+    threads = [threading.Thread(target=enter, args=(bot,)) for bot in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["refused", "traded"]
+    assert OrderRequest.objects.count() == BotState.objects.filter(in_position=True).count() == 1
