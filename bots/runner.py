@@ -118,7 +118,8 @@ def _run(run: _Run) -> RunResult:
             sent = _send(run, prepared)
             if orders.finds_no_position(sent):
                 gone = futures.book_gone(run.config, run.client, prepared.rules, run.now())
-                prepared = replace(prepared, outcome="external", reasons=(gone.text, *prepared.reasons))
+                prepared = replace(prepared, outcome="external")
+                run.reasons.insert(0, gone.text)
             if sent.state == "ACCEPTED" and time.monotonic() < deadline and _is_more_to_do(run):
                 continue
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
