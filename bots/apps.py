@@ -9,4 +9,4 @@ class BotsConfig(AppConfig):
     """Bots, their inbox and their runs."""
 
     name = "bots"
-    verbose_name = "Bots"
+    verbose_name = "Bots and runs"

@@ -228,7 +228,7 @@ class Adjustment(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.quantity} {self.asset}"
+        return f"{self.kind} {self.quantity.normalize():f} {self.asset}"
 
 
 class FundingPayment(models.Model):
@@ -256,7 +256,9 @@ class FundingPayment(models.Model):
 class Trade(models.Model):
     """One filled order, as its owner reads it. Realised PnL is FIFO and net of fees; an entry's is 0."""
 
-    bot_config = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, related_name="trades")
+    bot_config = models.ForeignKey(
+        "bots.BotConfig", verbose_name="bot", on_delete=models.PROTECT, related_name="trades"
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trades")
     order = models.OneToOneField(Order, on_delete=models.PROTECT, related_name="trade")
     symbol = models.CharField(max_length=40)
