@@ -13,11 +13,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import formats
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.utils.timezone import template_localtime
+from django.utils.timezone import localtime
 
 EMPTY = "-"
 MOST_DECIMALS = 8  # the exchange has no more
-MONEY_DECIMALS = (2, 4)  # at least, at most
+MONEY_DECIMALS = (2, 4)  # whole cents, all else
 MONEY = {"commission_quote": "fees", "realized_pnl": "PnL"}  # columns of the journal in quote units
 
 
@@ -30,7 +30,7 @@ def plain(value: Decimal | None) -> str:
 
 
 def number_text(value: Decimal | int | None, *, money: bool = False) -> str:
-    """A number as people read it: at most 8 decimals, no zeros at the end; money (quote) with 2 to 4.
+    """A number as people read it: at most 8 decimals, no zeros at the end; money (quote) with 2 or 4.
 
     What would read as zero but is none keeps its first two digits.
     """
@@ -44,7 +44,8 @@ def number_text(value: Decimal | int | None, *, money: bool = False) -> str:
     if not money:
         return text
     whole, _, decimals = text.partition(".")
-    return f"{whole}.{decimals.ljust(MONEY_DECIMALS[0], '0')}"
+    wanted = MONEY_DECIMALS[len(decimals) > MONEY_DECIMALS[0]]
+    return f"{whole}.{decimals.ljust(wanted, '0')}"
 
 
 def number_html(value: Decimal | int | None, *, money: bool = False, signed: bool = False) -> str:
@@ -76,7 +77,7 @@ def number_column(
 
 def time_text(moment: datetime | None) -> str:
     """A time as everywhere in the admin: "2026-11-24 07:49:02 UTC"; Django formats a model's columns only."""
-    return EMPTY if moment is None else str(formats.localize(template_localtime(moment)))
+    return EMPTY if moment is None else str(formats.localize(localtime(moment)))
 
 
 def stacked_html(main: Any, under: Any) -> str:
