@@ -9,7 +9,7 @@ class BotsConfig(AppConfig):
     """Bots, their inbox and their runs."""
 
     name = "bots"
-    verbose_name = "Bots"
+    verbose_name = "Bots and runs"
 
     def ready(self) -> None:
         """Register the system checks."""

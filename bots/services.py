@@ -21,6 +21,10 @@ from trading.models import BotState, ExchangeAccount, Order, OrderRequest, Symbo
 from trading.models.journal import DOUBT_STATES
 
 USER_WAIT_SECONDS = 2.0
+NOT_STARTED = "Not started yet."
+STARTED = "Started; it is looked at within a minute."
+PAUSED = "Paused by hand."
+REASONS_BY_HAND = frozenset({NOT_STARTED, STARTED, PAUSED})  # all others come from a look
 PINNED = ("symbol", "market", "account", "position_type", "leverage", "strategy")
 LIVE_LOCKED = (
     "Live trading is locked in this version: account {account} is live; use a paper or testnet account."
@@ -33,7 +37,7 @@ def bot_create(*, user: Any, account: ExchangeAccount | None, values: Mapping[st
     with transaction.atomic():
         bot = _save(BotConfig(user=user, account=account, **cleaned))
         state = BotState.objects.get(bot=bot)
-        state.status, state.status_reason = "paused", "Not started yet."
+        state.status, state.status_reason = "paused", NOT_STARTED
         state.save(update_fields=["status", "status_reason"])
         bot.state = state
     return bot
@@ -80,7 +84,7 @@ def bot_start(*, bot: BotConfig, by: Any) -> BotInbox:
         state.hold = "drift" if state.hold == "drift" else ""
         state.rejections_in_a_row = 0
         state.status = _status_of_active(state)
-        state.status_reason = "Started; it is looked at within a minute." if state.status == "waiting" else ""
+        state.status_reason = STARTED if state.status == "waiting" else ""
         state.save(update_fields=["hold", "rejections_in_a_row", "status", "status_reason"])
         return _inbox(bot, BotInbox.Kind.RUN, by)
 
@@ -240,7 +244,7 @@ def _pause(bot: BotConfig, state: BotState) -> None:
     bot.is_active = False
     bot.save(update_fields=["is_active", "updated_at"])
     if _is_free(bot, state):
-        state.status, state.status_reason = "paused", "Paused by hand."
+        state.status, state.status_reason = "paused", PAUSED
         state.save(update_fields=["status", "status_reason"])
     claim_release(bot=bot, state=state)
 

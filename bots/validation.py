@@ -160,7 +160,7 @@ def _fields(given: Mapping[str, Any], faults: dict[str, str]) -> dict[str, Any]:
     for name, choices in CHOICES.items():
         cleaned[name] = given[name] if given[name] in choices else None
         if cleaned[name] is None:
-            faults[name] = f"{_label(name)} must be one of {', '.join(choices)}; not {shown(given[name])}."
+            faults[name] = f"{label_of(name)} must be one of {', '.join(choices)}; not {shown(given[name])}."
     for name, bounds in NUMBERS.items():
         is_off = bounds.optional and given[name] in (None, "")
         cleaned[name] = None if is_off else _try(name, bounds.parse, given[name], faults)
@@ -174,7 +174,7 @@ def _try(name: str, parse: Callable[[object], Any], value: object, faults: dict[
     try:
         return parse(value)
     except InvalidInput as error:
-        faults[name] = f"{_label(name)} {error}"
+        faults[name] = f"{label_of(name)} {error}"
         return None
 
 
@@ -264,7 +264,8 @@ def _symbol(
         faults["symbol"] = str(error)
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
+    """What people call the column `name`: "Stop-loss"."""
     return LABELS.get(name, name.removesuffix("_perc").replace("_", " ").capitalize())
 
 

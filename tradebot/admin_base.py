@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 
 EMPTY = "-"
+MOST_DECIMALS = 8  # the exchange has no more
+MONEY_DECIMALS = (2, 4)  # whole cents, all else
+MONEY = {"commission_quote": "fees", "realized_pnl": "PnL"}  # columns of the journal in quote units
 
 
 def plain(value: Decimal | None) -> str:
-    """A Decimal without an exponent and without zeros at its end; a dash for None."""
+    """A Decimal in full, without an exponent and without zeros at its end; a dash for None."""
     if value is None:
         return EMPTY
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def number_column(name: str, label: str | None = None, *, signed: bool = False) -> Callable[[Any], str]:
-    """A column that shows the Decimal at `name` ("state__daily_pnl" follows relations) to the right.
+def number_text(value: Decimal | int | None, *, money: bool = False) -> str:
+    """A number as people read it: at most 8 decimals, no zeros at the end; money (quote) with 2 or 4.
 
-    A `signed` one is green above zero and red below it.
+    What would read as zero but is none keeps its first two digits.
+    """
+    if value is None:
+        return EMPTY
+    exact = Decimal(value)
+    rounded = round(exact, MONEY_DECIMALS[1] if money else MOST_DECIMALS)
+    if exact and not rounded:
+        rounded = round(exact, 1 - exact.adjusted())
+    text = plain(rounded + 0)  # + 0: no "-0"
+    if not money:
+        return text
+    whole, _, decimals = text.partition(".")
+    wanted = MONEY_DECIMALS[len(decimals) > MONEY_DECIMALS[0]]
+    return f"{whole}.{decimals.ljust(wanted, '0')}"
+
+
+def number_html(value: Decimal | int | None, *, money: bool = False, signed: bool = False) -> str:
+    """The number as it stands in a list; a `signed` one is green above zero and red below it."""
+    tone = ""
+    if signed and value:
+        tone = " number-gain" if value > 0 else " number-loss"
+    return format_html('<span class="number{}">{}</span>', tone, number_text(value, money=money))
+
+
+def number_column(
+    name: str, label: str | None = None, *, money: bool = False, signed: bool = False
+) -> Callable[[Any], str]:
+    """A column that shows the number at `name` ("state__daily_pnl" follows relations) to the right.
+
+    The style sheet puts the headings of columns whose name ends in "_number" to the right, too.
     """
 
     @admin.display(description=label or name.split("__")[-1].replace("_", " "), ordering=name)
@@ -34,25 +69,27 @@ def number_column(name: str, label: str | None = None, *, signed: bool = False) 
         value = row
         for part in name.split("__"):
             value = getattr(value, part)
-        return number_html(value, signed=signed)
+        return number_html(value, money=money, signed=signed)
 
     column.__name__ = f"{name}_number"
     return column
 
 
-def number_html(value: Decimal | None, *, signed: bool = False) -> str:
-    """The number as it stands in a list."""
-    tone = ""
-    if signed and value:
-        tone = " number-gain" if value > 0 else " number-loss"
-    return format_html('<span class="number{}">{}</span>', tone, plain(value))
+def time_text(moment: datetime | None) -> str:
+    """A time as everywhere in the admin: "2026-11-24 07:49:02 UTC"; Django formats a model's columns only."""
+    return EMPTY if moment is None else str(formats.localize(localtime(moment)))
 
 
-def short_html(text: str, length: int = 80) -> str:
-    """The beginning of a text; all of it shows when the pointer rests there."""
+def stacked_html(main: Any, under: Any) -> str:
+    """Two values in one cell, the second one small under the first."""
+    return format_html('{}<small class="under">{}</small>', EMPTY if main is None else main, under)
+
+
+def short_html(text: str) -> str:
+    """The two lines of a text that fit; all of it shows when the pointer rests there."""
     if not text:
         return EMPTY
-    return format_html('<span class="reason" title="{}">{}</span>', text, Truncator(text).chars(length))
+    return format_html('<span class="reason" title="{}">{}</span>', text, Truncator(text).chars(200))
 
 
 class OwnedAdmin(admin.ModelAdmin):
@@ -108,7 +145,9 @@ class JournalAdmin(OwnedAdmin):
     def __init__(self, model: type[models.Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         self._columns = [
-            number_column(field.name) if isinstance(field, models.DecimalField) else field.name
+            number_column(field.name, MONEY.get(field.name), money=field.name in MONEY)
+            if isinstance(field, models.DecimalField)
+            else field.name
             for field in model._meta.fields
         ]
 

@@ -15,7 +15,7 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
-from tradebot.admin_base import JournalAdmin, OwnedAdmin, number_column, short_html
+from tradebot.admin_base import MONEY, JournalAdmin, OwnedAdmin, number_column, short_html, stacked_html
 from tradebot.clock import now, slot_of
 from tradebot.errors import InvalidInput
 from trading import admin_limits as admin_limits  # registers its page
@@ -113,6 +113,10 @@ class ExchangeAccountAdmin(OwnedAdmin):
         """Whose account it is."""
         return str(account.user)
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new account is the visitor's unless said otherwise."""
+        return {"user": request.user.pk, **super().get_changeform_initial_data(request)}
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """The key only for those who may change it; the owner only for superusers."""
         fields = ["name", "environment", "is_exclusive"]
@@ -198,12 +202,22 @@ class BotJournalAdmin(JournalAdmin):
     search_fields = ["symbol", "bot__name"]
     list_select_related = ["account", "bot"]
 
+    @admin.display(description="bot", ordering="bot__name")
+    def bot_column(self, row: Any) -> str:
+        """Whose it is, and the symbol."""
+        return stacked_html(row.bot, row.symbol)
+
+    @admin.display(description="side", ordering="side")
+    def side_column(self, row: Any) -> str:
+        """Buy or sell, and what for."""
+        return stacked_html(row.side, row.purpose)
+
 
 @admin.register(OrderRequest)
 class OrderRequestAdmin(BotJournalAdmin):
     """Requests. The payload holds no signature."""
 
-    list_display = ["created_at", "bot", "symbol", "lane", "state", "code", "short_reason", "client_id"]
+    list_display = ["created_at", "bot_column", "lane", "state", "code", "short_reason", "client_id"]
     list_filter = ["state", "lane", *BotJournalAdmin.list_filter]
     search_fields = ["symbol", "bot__name", "client_id"]
 
@@ -219,10 +233,8 @@ class OrderAdmin(BotJournalAdmin):
 
     list_display = [
         "created_at",
-        "bot",
-        "symbol",
-        "purpose",
-        "side",
+        "bot_column",
+        "side_column",
         "type",
         number_column("quantity"),
         number_column("executed_quantity", "executed"),
@@ -240,8 +252,7 @@ class FillAdmin(BotJournalAdmin):
 
     list_display = [
         "traded_at",
-        "bot",
-        "symbol",
+        "bot_column",
         "side",
         number_column("quantity"),
         number_column("price"),
@@ -281,19 +292,27 @@ class TradeAdmin(JournalAdmin):
 
     list_display = [
         "created_at",
-        "bot_config",
-        "symbol",
-        "side",
-        "purpose",
+        "bot_column",
+        "side_column",
         number_column("price"),
         number_column("quantity_filled", "quantity"),
-        number_column("commission_quote", "fees"),
-        number_column("realized_pnl", "PnL", signed=True),
+        number_column("commission_quote", MONEY["commission_quote"], money=True),
+        number_column("realized_pnl", MONEY["realized_pnl"], money=True, signed=True),
         "short_reason",
     ]
     list_filter = ["side", "purpose"]
     search_fields = ["symbol", "bot_config__name"]
     list_select_related = ["bot_config", "user"]
+
+    @admin.display(description="bot", ordering="bot_config__name")
+    def bot_column(self, trade: Trade) -> str:
+        """Whose it is, and the symbol."""
+        return stacked_html(trade.bot_config, trade.symbol)
+
+    @admin.display(description="side", ordering="side")
+    def side_column(self, trade: Trade) -> str:
+        """Buy or sell, and what for."""
+        return stacked_html(trade.side, trade.purpose)
 
     @admin.display(description="reason", ordering="reason")
     def short_reason(self, trade: Trade) -> str:

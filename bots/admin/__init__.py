@@ -2,6 +2,7 @@
 
 import knox.admin
 from django.contrib import admin
+from django_dramatiq.models import Task
 from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
@@ -19,3 +20,4 @@ __all__ = [
 
 assert knox.admin  # it registers the tokens, whose digests and new values are for no page
 admin.site.unregister(AuthToken)
+admin.site.unregister(Task)  # messages live in Redis: its table stays empty

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -21,7 +20,7 @@ from bots.actors import wake_bot
 from bots.admin.forms import BOT_FIELDSETS, BotForm
 from bots.explain import explain
 from bots.models import BotConfig, BotInbox
-from tradebot.admin_base import OwnedAdmin, number_html, plain, short_html
+from tradebot.admin_base import OwnedAdmin, number_html, short_html, stacked_html, time_text
 from tradebot.clock import now
 from tradebot.errors import InvalidInput, Refused, TradebotError
 
@@ -31,11 +30,11 @@ STATE_FIELDS = [
     "active",
     "status_column",
     "outlook",
-    "position",
-    "entry_price",
-    "pnl_today",
-    "trades_today",
-    "pnl_in_all",
+    "position_number",
+    "entry_price_number",
+    "pnl_today_number",
+    "trades_today_number",
+    "pnl_in_total_number",
     "last_run",
     "last_error",
 ]
@@ -63,17 +62,14 @@ class BotConfigAdmin(OwnedAdmin):
 
     form = BotForm
     list_display = [
-        "name",
-        "account",
-        "symbol",
-        "interval",
-        "strategy",
+        "bot_column",
+        "symbol_column",
         "active",
         "status_column",
-        "position",
-        "entry_price",
-        "pnl_today",
-        "trades_today",
+        "position_number",
+        "entry_price_number",
+        "pnl_today_number",
+        "trades_today_number",
         "last_run",
         "last_error",
     ]
@@ -85,6 +81,16 @@ class BotConfigAdmin(OwnedAdmin):
 
     # -- columns
 
+    @admin.display(description="bot", ordering="name")
+    def bot_column(self, bot: BotConfig) -> str:
+        """Its name, and what it trades by."""
+        return stacked_html(bot.name, f"{bot.strategy} · {bot.interval}")
+
+    @admin.display(description="symbol", ordering="symbol")
+    def symbol_column(self, bot: BotConfig) -> str:
+        """What it trades, and on which account."""
+        return stacked_html(bot.symbol, bot.account)
+
     @admin.display(description="active", boolean=True, ordering="is_active")
     def active(self, bot: BotConfig) -> bool:
         """Whether it may enter."""
@@ -92,13 +98,17 @@ class BotConfigAdmin(OwnedAdmin):
 
     @admin.display(description="status", ordering="state__status")
     def status_column(self, bot: BotConfig) -> str:
-        """The status and why."""
-        kind = bot.state.status.split(" ")[0]
+        """The status and why; what a run said is marked with its time, for it may be old."""
+        state = bot.state
+        kind = state.status.split(" ")[0]
         tone = {"in": "position", "paused": "paused", "error": "error"}.get(kind, "plain")
-        status = format_html('<span class="status status-{}">{}</span>', tone, bot.state.status)
-        if not bot.state.status_reason:
+        status = format_html('<span class="status status-{}">{}</span>', tone, state.status)
+        if not state.status_reason:
             return status
-        return format_html("{}<br>{}", status, short_html(bot.state.status_reason, 60))
+        if state.last_run_at and state.status_reason not in services.REASONS_BY_HAND:
+            at = format_html(' <small class="quiet">at last run {}</small>', f"{state.last_run_at:%H:%M:%S}")
+            status = format_html("{}{}", status, at)
+        return format_html("{}{}", status, short_html(state.status_reason))
 
     @admin.display(description="next look")
     def outlook(self, bot: BotConfig) -> str:
@@ -113,43 +123,41 @@ class BotConfigAdmin(OwnedAdmin):
         return format_html_join("", "<div>{}</div>", lines)
 
     @admin.display(description="position")
-    def position(self, bot: BotConfig) -> str:
+    def position_number(self, bot: BotConfig) -> str:
         """Base units held."""
-        if not bot.state.in_position:
-            return number_html(None)
-        return number_html(bot.state.current_position_size_coins)
+        return number_html(bot.state.current_position_size_coins if bot.state.in_position else None)
 
     @admin.display(description="entry price", ordering="state__entry_price")
-    def entry_price(self, bot: BotConfig) -> str:
+    def entry_price_number(self, bot: BotConfig) -> str:
         """Average, in quote units."""
         return number_html(bot.state.entry_price)
 
     @admin.display(description="PnL today")
-    def pnl_today(self, bot: BotConfig) -> str:
+    def pnl_today_number(self, bot: BotConfig) -> str:
         """Realised in this UTC day, in quote units; a counter of another day reads as zero."""
         is_today = bot.state.trading_day == now().date()
-        return number_html(bot.state.daily_pnl if is_today else Decimal(0), signed=True)
+        return number_html(bot.state.daily_pnl if is_today else 0, money=True, signed=True)
 
     @admin.display(description="trades today")
-    def trades_today(self, bot: BotConfig) -> str:
+    def trades_today_number(self, bot: BotConfig) -> str:
         """Entries of this UTC day."""
         is_today = bot.state.trading_day == now().date()
-        return number_html(Decimal(bot.state.daily_trades_count if is_today else 0))
+        return number_html(bot.state.daily_trades_count if is_today else 0)
 
-    @admin.display(description="PnL in all")
-    def pnl_in_all(self, bot: BotConfig) -> str:
+    @admin.display(description="PnL in total")
+    def pnl_in_total_number(self, bot: BotConfig) -> str:
         """Realised since ever, in quote units."""
-        return plain(bot.state.realized_total)
+        return number_html(bot.state.realized_total, money=True, signed=True)
 
     @admin.display(description="last run", ordering="state__last_run_at")
-    def last_run(self, bot: BotConfig) -> Any:
+    def last_run(self, bot: BotConfig) -> str:
         """When it last acted or failed."""
-        return bot.state.last_run_at
+        return time_text(bot.state.last_run_at)
 
     @admin.display(description="last error", ordering="state__last_error_message")
     def last_error(self, bot: BotConfig) -> str:
         """What failed last."""
-        return short_html(bot.state.last_error_message, 60)
+        return short_html(bot.state.last_error_message)
 
     # -- rows and form
 

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from bots.models import BotConfig
 from bots.services import change_refusal, differences
-from bots.validation import FIELDS, LABELS, NUMBERS, validate_bot
+from bots.validation import FIELDS, NUMBERS, label_of, validate_bot
 from marketdata import symbols
 from marketdata.intervals import INTERVALS
 from tradebot.admin_base import plain
@@ -67,7 +67,7 @@ def _number(name: str) -> forms.CharField:
     column: Any = BotConfig._meta.get_field(name)
     default = column.get_default()
     return _typed(
-        label=LABELS.get(name),
+        label=f"{label_of(name)} (%)" if name.endswith("_perc") else label_of(name),
         help_text=column.help_text,
         initial=plain(default) if isinstance(default, Decimal) else default,
         widget=forms.TextInput(attrs={"inputmode": "decimal", "size": 16}),
@@ -86,6 +86,7 @@ class BotForm(NumberFields, forms.ModelForm):  # type: ignore[valid-type, misc]
     interval = _typed([(name, name) for name in INTERVALS], initial="1m")
     strategy = _typed([(name, name) for name in sorted(STRATEGIES)])
     strategy_params = _typed(
+        label="Strategy parameters",
         widget=forms.Textarea(attrs={"rows": 4, "cols": 60, "spellcheck": "false"}),
         help_text=_strategy_help(),
     )

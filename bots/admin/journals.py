@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from bots.models import BotInbox, BotRun, ScreenRun
-from tradebot.admin_base import JournalAdmin, short_html
+from tradebot.admin_base import JournalAdmin, number_column, number_html, short_html
 from tradebot.clock import now, slot_of
 
 
@@ -17,7 +18,7 @@ class BotRunAdmin(JournalAdmin):
     """Runs that wanted something."""
 
     owner_path = "bot__user"
-    list_display = ["slot", "bot", "trigger", "outcome", "short_reasons", "started_at", "finished_at"]
+    list_display = ["slot", "bot", "trigger", "outcome", "short_reasons", "started_at", "took_number"]
     list_filter = ["outcome", "trigger"]
     search_fields = ["bot__name", "bot__symbol", "key"]
     list_select_related = ["bot"]
@@ -26,6 +27,12 @@ class BotRunAdmin(JournalAdmin):
     def short_reasons(self, run: BotRun) -> str:
         """Why it did what it did."""
         return short_html(run.reasons)
+
+    @admin.display(description="took (s)")
+    def took_number(self, run: BotRun) -> str:
+        """Seconds from start to end."""
+        took = None if run.finished_at is None else (run.finished_at - run.started_at).total_seconds()
+        return number_html(took if took is None else round(Decimal(took), 2))
 
     def empty_sentence(self, request: HttpRequest) -> str:
         """Why there may be none."""
@@ -56,12 +63,7 @@ class ScreenRunAdmin(JournalAdmin):
     list_display = [
         "slot",
         "trigger",
-        "chunk",
-        "bots",
-        "held",
-        "acted",
-        "locked",
-        "stale",
+        *[number_column(name) for name in ("chunk", "bots", "held", "acted", "locked", "stale")],
         "finished_at",
     ]
     list_filter = ["trigger"]

@@ -184,6 +184,12 @@ def test_a_superuser_chooses_the_owner_of_a_new_account(owner: Any) -> None:
     assert ExchangeAccount.objects.get().user == owner
 
 
+def test_a_new_account_is_the_visitors_unless_said_otherwise(owner: Any) -> None:
+    client = Client()
+    client.force_login(root := make_owner("root", superuser=True))
+    assert f'<option value="{root.pk}" selected>root</option>' in page(client, ADD)
+
+
 def test_a_staff_user_can_not_give_an_account_to_somebody_else(browser: Client, owner: Any) -> None:
     other = make_owner()
     browser.post(reverse(ADD), form(user=str(other.pk)))

@@ -282,3 +282,16 @@ def test_the_page_of_a_bot_opens_while_redis_is_down(
 
     monkeypatch.setattr("bots.admin.bots.explain", down)
     assert "Not known: Redis does not answer." in page(browser, BOT_CHANGE, bot.pk)
+
+
+def test_percentages_say_so_in_their_labels(browser: Client) -> None:
+    text = page(browser, BOT_ADD)
+    for label in (
+        "Stop-loss (%)",
+        "Risk per trade (%)",
+        "Trailing stop (%)",
+        "Cool-down",
+        "Strategy parameters",
+    ):
+        assert f">{label}:</label>" in text
+    assert "perc:" not in text

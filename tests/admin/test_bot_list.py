@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -38,16 +39,27 @@ def test_the_list_shows_where_each_bot_stands(browser: Client, bot: BotConfig) -
         daily_pnl=Decimal("-1.25"),
         daily_trades_count=3,
         status_reason="EMA 9 crossed above EMA 21",
+        last_run_at=datetime(2026, 11, 24, 7, 49, 2, tzinfo=UTC),
         last_error_message="the price was not to be had",
     )
     text = row_text(browser)
     for expected in (
-        "first main (Paper) BTCUSDT 1m ema_rsi",
-        "in position EMA 9 crossed above EMA 21",
-        " 0.01 60000.5 -1.25 3 ",
+        "first ema_rsi · 1m BTCUSDT main (Paper)",
+        "in position at last run 07:49:02 EMA 9 crossed above EMA 21",
+        " 0.01 60000.5 -1.25 3 2026-11-24 07:49:02 UTC ",
         "the price was not to be had",
     ):
         assert expected in text
+
+
+def test_what_no_run_said_is_not_marked_with_the_last_run(
+    browser: Client, bot: BotConfig, woken: list[Any]
+) -> None:
+    BotState.objects.filter(bot=bot).update(last_run_at=datetime(2026, 11, 24, 7, 49, 2, tzinfo=UTC))
+    for service in (services.bot_start, services.bot_pause):
+        service(bot=bot, by=bot.user)
+        assert "at last run" not in row_text(browser)
+    assert "paused Paused by hand. - - 0.00 0 2026-11-24 07:49:02 UTC -" in row_text(browser)
 
 
 def test_counters_of_another_day_read_as_zero(browser: Client, bot: BotConfig) -> None:

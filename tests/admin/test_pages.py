@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -26,7 +27,7 @@ from tests.support.owners import (
     make_request,
     row_counts,
 )
-from tradebot.admin_base import JournalAdmin, OwnedAdmin
+from tradebot.admin_base import JournalAdmin, OwnedAdmin, number_text
 from trading.models import (
     AccountState,
     Adjustment,
@@ -304,7 +305,56 @@ def test_another_owners_active_bot_is_no_reason_to_expect_a_trade(
     assert "no bot is active" in page(browser, "admin:trading_trade_changelist")
 
 
-def test_the_style_sheet_is_served(browser: Client) -> None:
-    assert 'href="/static/bots/admin.css"' in page(browser, "admin:index")
-    response = browser.get("/static/bots/admin.css")
-    assert response.status_code == 200
+@pytest.mark.parametrize("name", ["admin.css", "admin.js", "favicon.svg"])
+def test_the_static_files_of_the_pages_are_served(browser: Client, name: str) -> None:
+    assert f'="/static/bots/{name}"' in page(browser, "admin:index")
+    assert browser.get(f"/static/bots/{name}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "money"),
+    [
+        (None, "-", "-"),
+        (0, "0", "0.00"),
+        ("-0.000000000000000000", "0", "0.00"),
+        ("12", "12", "12.00"),
+        ("-1.751", "-1.751", "-1.7510"),
+        ("1E+3", "1000", "1000.00"),
+        ("-0.420312345678901234", "-0.42031235", "-0.4203"),
+        ("60000.523456789012345678", "60000.52345679", "60000.5235"),
+        ("123456789.5", "123456789.5", "123456789.50"),
+        ("0.00001234", "0.00001234", "0.000012"),
+        ("0.000000000123", "0.00000000012", "0.00000000012"),
+        ("0.00009999", "0.00009999", "0.0001"),
+    ],
+)
+def test_numbers_have_at_most_eight_decimals_and_money_two_or_four(value: Any, text: str, money: str) -> None:
+    number = None if value is None else Decimal(value)
+    assert (number_text(number), number_text(number, money=True)) == (text, money)
+
+
+def test_trades_show_money_short_times_in_utc_and_headings_over_their_numbers(
+    browser: Client, bot: BotConfig
+) -> None:
+    fill_everything(bot.account, bot)
+    Trade.objects.update(realized_pnl=Decimal("-0.420312345678901234"), commission_quote=Decimal("0.35"))
+    trade = Trade.objects.get()
+    time = f"{trade.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    for name, arguments in (("changelist", []), ("change", [trade.pk])):
+        text = page(browser, f"admin:trading_trade_{name}", *arguments)
+        for expected in (">-0.4203<", ">0.35<", time):
+            assert expected in text
+    assert "Bot:" in text
+    assert "column-realized_pnl_number" in page(browser, "admin:trading_trade_changelist")
+
+
+def test_a_journal_row_is_named_without_eighteen_decimals(bot: BotConfig) -> None:
+    fill_everything(bot.account, bot)
+    assert str(Adjustment.objects.get()) == "dust 0.01 BTC"
+
+
+def test_tables_that_stay_empty_have_no_page(browser: Client) -> None:
+    browser.force_login(make_owner(superuser=True))
+    text = page(browser, "admin:index")
+    assert "dramatiq" not in text.lower()
+    assert {"Bots and runs", "Trading", "Market data"} <= set(re.findall(r">\s*([A-Z][a-z ]+?)\s*</a>", text))

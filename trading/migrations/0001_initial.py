@@ -230,7 +230,7 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True, default='')),
                 ('binance_order_id', models.BigIntegerField()),
                 ('created_at', models.DateTimeField(db_index=True)),
-                ('bot_config', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trades', to='bots.botconfig')),
+                ('bot_config', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trades', to='bots.botconfig', verbose_name='bot')),
                 ('order', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='trade', to='trading.order')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trades', to=settings.AUTH_USER_MODEL)),
             ],

@@ -233,7 +233,7 @@ class Adjustment(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.quantity} {self.asset}"
+        return f"{self.kind} {self.quantity.normalize():f} {self.asset}"
 
 
 class FundingPayment(models.Model):
@@ -275,7 +275,9 @@ class Trade(models.Model):
     `order`, and its number at the exchange is in `binance_order_id`.
     """
 
-    bot_config = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, related_name="trades")
+    bot_config = models.ForeignKey(
+        "bots.BotConfig", verbose_name="bot", on_delete=models.PROTECT, related_name="trades"
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="trades")
     order = models.OneToOneField(Order, on_delete=models.PROTECT, null=True, blank=True, related_name="trade")
     symbol = models.CharField(max_length=40)
