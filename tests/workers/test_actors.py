@@ -15,7 +15,9 @@ import marketdata.actors
 from tradebot import settings as project
 
 ALL = sorted(dramatiq.get_broker().actors.values(), key=lambda actor: actor.actor_name)
-PROJECT = [actor for actor in ALL if actor.fn.__module__ in (bots.actors.__name__, marketdata.actors.__name__)]
+PROJECT = [
+    actor for actor in ALL if actor.fn.__module__ in (bots.actors.__name__, marketdata.actors.__name__)
+]
 CAN_TRADE = {"run-bot", "answer-inbox", "recover-bot"}
 QUEUES = {"screen", "exits", "entries", "background"}
 WITHOUT_AGE = {"recover-bot", "reactivate-bots-daily-at-utc-midnight"}  # delayed, or right however late
@@ -71,9 +73,7 @@ def test_whatever_can_trade_has_a_queue_of_its_own_kind():
 
 
 def test_the_schedules_are_the_designs():
-    lines = {
-        actor.actor_name: str(actor.options["periodic"]) for actor in ALL if "periodic" in actor.options
-    }
+    lines = {actor.actor_name: str(actor.options["periodic"]) for actor in ALL if "periodic" in actor.options}
     assert lines == {
         "run-all-active-bots-every-minute": "* * * * *",
         "reactivate-bots-daily-at-utc-midnight": "0 0 * * *",
