@@ -97,7 +97,7 @@ class Contract:
     @property
     def is_perpetual(self) -> bool:
         """Whether funding is paid."""
-        return self.kind == PERPETUAL
+        return self.kind.endswith(PERPETUAL)  # TRADIFI_PERPETUAL is a newer kind
 
     @property
     def most_leverage(self) -> int:
