@@ -27,7 +27,7 @@ from tests.support.owners import (
     row_counts,
 )
 from tradebot.admin_base import JournalAdmin, OwnedAdmin
-from trading.models import AccountState, Adjustment, ExchangeAccount, Fill, Trade
+from trading.models import AccountState, Adjustment, ExchangeAccount, Fill, FundingPayment, Trade
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +73,15 @@ def fill_everything(account: ExchangeAccount, bot: BotConfig, count: int = 1) ->
             created_at=NOW,
         )
         Adjustment.objects.create(**common, asset="BTC", kind="dust", reason="too little", created_at=NOW)
+        FundingPayment.objects.create(
+            account=account,
+            bot=bot,
+            tran_id=order.pk,
+            symbol=bot.symbol,
+            asset="USDT",
+            amount=Decimal("-0.5"),
+            paid_at=NOW,
+        )
         AccountState.objects.create(account=account, asset=f"A{number}", free=5)
         BotInbox.objects.create(bot=bot, kind="run", source_id=f"test {number}", created_at=NOW)
         BotRun.objects.create(bot=bot, trigger="minute", key=f"{number}", slot=NOW, started_at=NOW)
@@ -101,6 +110,7 @@ def test_every_table_that_is_promised_has_a_page() -> None:
         "trading.adjustment",
         "trading.exchangeaccount",
         "trading.fill",
+        "trading.fundingpayment",
         "trading.order",
         "trading.orderrequest",
         "trading.trade",
