@@ -15,6 +15,8 @@ from aiohttp import web
 
 from trading.paper.books import BooksRefused
 from trading.paper.exchange import Options, build
+from trading.paper.live import load_listing
+from trading.paper.live_market import Listing, LiveRefused
 from trading.paper.replay import CandlesRefused
 from trading.paper.server import make_app
 from trading.paper.symbols import DEFAULT_COUNT, PRICES
@@ -104,6 +106,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--futures-order-limit", type=whole(1, 10**9), default=default.futures_orders_per_ten_seconds
     )
+    parser.add_argument("--live", action="store_true", help="follow the public market data of --live-url")
+    parser.add_argument("--live-url", default=default.live_url, help="spot REST base of the source")
+    parser.add_argument("--live-futures-url", default=default.live_futures_url)
+    parser.add_argument(
+        "--live-poll", type=whole(1, 5), default=int(default.live_poll_seconds), help="seconds between prices"
+    )
 
 
 def options_from(values: dict[str, Any]) -> Options:
@@ -127,6 +135,10 @@ def options_from(values: dict[str, Any]) -> Options:
         spread_bps=values["spread_bps"],
         level_quote=values["level_quote"],
         futures_balance=values["futures_balance"],
+        live=values["live"],
+        live_url=values["live_url"],
+        live_futures_url=values["live_futures_url"],
+        live_poll_seconds=float(values["live_poll"]),
         futures_weight_limit=values["futures_weight_limit"],
         futures_orders_per_ten_seconds=values["futures_order_limit"],
     )
@@ -135,13 +147,21 @@ def options_from(values: dict[str, Any]) -> Options:
 def run(options: Options, say: Say) -> None:
     """Serve until SIGINT or SIGTERM; `say` gets one JSON line with the url when ready. Raises CannotStart."""
     try:
-        exchange = build(options)
-    except (BooksRefused, CandlesRefused) as error:
+        exchange = build(options, _listing(options))
+    except (BooksRefused, CandlesRefused, LiveRefused) as error:
         raise CannotStart(str(error)) from error
     try:
         asyncio.run(_serve(make_app(exchange), options, say))
     except OSError as error:
         raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error}") from error
+
+
+def _listing(options: Options) -> Listing | None:
+    if not options.live:
+        return None
+    if options.clock == "stepped" or options.candles is not None:
+        raise CannotStart("--live follows the present: it takes no --candles and no stepped clock")
+    return asyncio.run(load_listing(options.live_urls))
 
 
 async def _serve(app: web.Application, options: Options, say: Say) -> None:

@@ -66,7 +66,8 @@ async def health(exchange: Exchange, request: web.Request) -> Any:
         "status": "ok",
         "clock": exchange.clock.mode,
         "nowMs": exchange.clock.now_ms(),
-        "market": "synthetic" if exchange.options.candles is None else "replay",
+        "market": _market_name(exchange),
+        "pricesAgeMs": _ages(exchange),
         "seed": exchange.options.seed,
         "symbols": len(exchange.market.specs),
         "accounts": len(exchange.books.accounts),
@@ -74,6 +75,19 @@ async def health(exchange: Exchange, request: web.Request) -> Any:
         "openFuturesOrders": sum(map(len, exchange.futures.books.open.values())),
         "faults": len(exchange.faults.active),
     }
+
+
+def _market_name(exchange: Exchange) -> str:
+    if exchange.live is not None:
+        return "live"
+    return "synthetic" if exchange.options.candles is None else "replay"
+
+
+def _ages(exchange: Exchange) -> dict[str, int | None]:
+    """How old a live market's prices are, None before the first ones; nothing for other markets."""
+    live, now_ms = exchange.live, exchange.clock.now_ms()
+    polled = {} if live is None else {market: live.age_since(market) for market in live.markets}
+    return {market: now_ms - at_ms if at_ms else None for market, at_ms in polled.items()}
 
 
 async def post_account(exchange: Exchange, request: web.Request) -> Any:
@@ -203,12 +217,14 @@ async def post_price(exchange: Exchange, request: web.Request) -> Any:
     exchange.engine.advance(symbol, now_ms)
     exchange.futures.advance_all(now_ms)
     if body.get("price") is None:
-        exchange.market.clear_price(symbol, now_ms)
+        for market in exchange.overlays:
+            market.clear_price(symbol, now_ms)
         return {"symbol": symbol, "price": None}
     price = _amount(body["price"], "price")
     if price <= 0:
         raise ControlRefused("price must be above zero")
-    exchange.market.set_price(symbol, float(price), now_ms)
+    for market in exchange.overlays:
+        market.set_price(symbol, float(price), now_ms)
     return {"symbol": symbol, "price": f"{price:f}"}
 
 

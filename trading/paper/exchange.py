@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from trading.paper.books import Account, Books
+from trading.paper.books import Account, Books, BooksRefused
 from trading.paper.clock import Clock
 from trading.paper.engine import Engine
 from trading.paper.errors import key_malformed, key_refused
@@ -23,6 +23,8 @@ from trading.paper.futures_state import FuturesState
 from trading.paper.ledger import Ledger
 from trading.paper.limits import MINUTE_MS, OrderCounts, WeightLimit
 from trading.paper.listen_keys import ListenKeys
+from trading.paper.live import Live, Source
+from trading.paper.live_market import Listing
 from trading.paper.market import SyntheticMarket
 from trading.paper.orderbook import OrderBook
 from trading.paper.overlay import OverlayMarket
@@ -56,6 +58,15 @@ class Options:
     futures_orders_per_ten_seconds: int = 300
     futures_taker_fee: Decimal = Decimal("0.0005")
     futures_maker_fee: Decimal = Decimal("0.0002")
+    live: bool = False
+    live_url: str = "https://api.binance.com"
+    live_futures_url: str = "https://fapi.binance.com"
+    live_poll_seconds: float = 2.0
+
+    @property
+    def live_urls(self) -> dict[str, str]:
+        """Where a live market's data comes from, per market."""
+        return {"spot": self.live_url, "futures": self.live_futures_url}
 
 
 @dataclass(slots=True)
@@ -72,6 +83,13 @@ class Exchange:
     weights: dict[str, WeightLimit]
     faults: FaultSwitch = field(default_factory=FaultSwitch)
     listen_keys: ListenKeys = field(default_factory=ListenKeys)
+    live: Live | None = None
+
+    @property
+    def overlays(self) -> list[OverlayMarket]:
+        """The markets whose prices can be set by hand: one, or with a live source one of each kind."""
+        futures = self.futures.state.market
+        return [self.market] if futures is self.market else [self.market, futures]
 
     def account_of(self, api_key: str | None) -> Account:
         """The account of a key; one whose key begins with "paper" is opened at its first request.
@@ -125,11 +143,17 @@ def secret_by_rule(api_key: str) -> str:
     return hashlib.sha256(api_key.encode("ascii")).hexdigest()
 
 
-def build(options: Options) -> Exchange:
-    """An exchange from options. Raises BooksRefused and CandlesRefused with a sentence for people."""
+def build(options: Options, listing: Listing | None = None) -> Exchange:
+    """An exchange from options; a live one needs what its source lists.
+
+    Raises BooksRefused and CandlesRefused with a sentence for people.
+    """
     books = Books(options.data)
     clock = Clock()
-    below = _market(options, books, clock.now_ms())
+    live = None
+    if listing is not None:
+        live = Live(Source(options.live_urls), listing, clock.now_ms, options.live_poll_seconds)
+    below = _market(options, books, clock.now_ms()) if live is None else live.markets["spot"]
     if options.clock == "stepped":
         kept = books.meta("stepped_ms")
         first = below.start_ms if isinstance(below, ReplayMarket) else _whole_minute(clock.now_ms())
@@ -139,23 +163,33 @@ def build(options: Options) -> Exchange:
     ledger = Ledger(books, options.fee, lambda symbol, at_ms: engine.last_price(symbol, at_ms))
     book = OrderBook(options.spread_bps, options.level_quote)
     engine = Engine(market, books, ledger, book, counts)
-    futures = build_futures(options, market, engine)
+    futures = build_futures(options, market, engine, live)
     weights = {
         "spot": WeightLimit(options.weight_limit),
         "futures": WeightLimit(options.futures_weight_limit),
     }
-    return Exchange(options, clock, market, books, engine, futures, counts, weights)
+    return Exchange(options, clock, market, books, engine, futures, counts, weights, live=live)
 
 
-def build_futures(options: Options, market: OverlayMarket, engine: Engine) -> FuturesEngine:
+def build_futures(
+    options: Options, market: OverlayMarket, engine: Engine, live: Live | None
+) -> FuturesEngine:
     """The futures engine on the same books, book of orders and switches as spot's."""
     books = FuturesBooks(engine.books)
     ledger = FuturesLedger(books, options.futures_taker_fee, options.futures_maker_fee)
-    contracts = contracts_of(market.specs.values())
-    state = FuturesState(contracts, market, books, ledger, engine.book, engine.resting_off)
+    if live is None:
+        contracts, marks = contracts_of(market.specs.values()), OverlayMarket(market)
+    else:
+        contracts, marks = live.listing.contracts, OverlayMarket(live.marks)
+        market = OverlayMarket(live.markets["futures"])
+    state = FuturesState(contracts, (market, marks), books, ledger, engine.book, engine.resting_off)
     per_ten_seconds = options.futures_orders_per_ten_seconds
     counts = OrderCounts(per_ten_seconds, per_ten_seconds * 4, MINUTE_MS, "1 MINUTE")
-    return FuturesEngine(state, ledger, FundingRates(books, options.seed), counts)
+    rates = FundingRates(books, options.seed, None if live is None else live.rate)
+    strangers = state.unlisted()
+    if strangers:
+        raise BooksRefused(f"{options.data} has futures of {', '.join(strangers)}, which is not listed here")
+    return FuturesEngine(state, ledger, rates, counts)
 
 
 def _whole_minute(now_ms: int) -> int:

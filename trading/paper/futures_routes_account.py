@@ -349,8 +349,11 @@ def close_listen_key(call: Call) -> dict[str, Any]:
     return {}
 
 
-def _route(method: str, path: str, handler: Any, weight: int, *, keyed: bool = False) -> Route:
-    return Route(method, f"/fapi/{path}", handler, weight, "futures", signed=not keyed, keyed=keyed)
+def _route(
+    method: str, path: str, handler: Any, weight: int, *, keyed: bool = False, priced: bool = False
+) -> Route:
+    path = f"/fapi/{path}"
+    return Route(method, path, handler, weight, "futures", signed=not keyed, keyed=keyed, priced=priced)
 
 
 ROUTES = (
@@ -361,12 +364,12 @@ ROUTES = (
     _route("GET", "v1/multiAssetsMargin", multi_assets, 30),
     _route("GET", "v1/symbolConfig", symbol_config, 5),
     _route("GET", "v1/accountConfig", account_config, 5),
-    _route("GET", "v2/positionRisk", position_risk_v2, 5),
-    _route("GET", "v3/positionRisk", position_risk_v3, 5),
-    _route("GET", "v2/account", account_v2, 5),
-    _route("GET", "v3/account", account_v3, 5),
-    _route("GET", "v2/balance", balance, 5),
-    _route("GET", "v3/balance", balance, 5),
+    _route("GET", "v2/positionRisk", position_risk_v2, 5, priced=True),
+    _route("GET", "v3/positionRisk", position_risk_v3, 5, priced=True),
+    _route("GET", "v2/account", account_v2, 5, priced=True),
+    _route("GET", "v3/account", account_v3, 5, priced=True),
+    _route("GET", "v2/balance", balance, 5, priced=True),
+    _route("GET", "v3/balance", balance, 5, priced=True),
     _route("GET", "v1/income", income, 30),
     _route("GET", "v1/leverageBracket", leverage_bracket, 1),
     _route("GET", "v1/commissionRate", commission_rate, 20),

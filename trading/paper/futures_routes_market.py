@@ -11,7 +11,7 @@ from trading.paper.futures_contracts import Contract
 from trading.paper.futures_funding import INTEREST, PERIOD_MS, next_funding_ms
 from trading.paper.orders import number
 from trading.paper.params import Params
-from trading.paper.routes_market import klines_of, one_or_all, ping, rate_limit, server_time
+from trading.paper.routes_market import KLINES_PARAMS, klines_of, one_or_all, ping, rate_limit, server_time
 from trading.paper.routing import Call, Route
 
 MOST_RATES = 1000
@@ -67,6 +67,8 @@ def klines(call: Call) -> list[Any] | Awaitable[list[Any]]:
     contract = contract_of(call)
     if call.params.peek("interval") == "1s":
         raise ApiError(-1120, "Invalid interval.")
+    if call.exchange.live is not None:
+        return call.exchange.live.klines("futures", call.params.sent(*KLINES_PARAMS))
     return klines_of(call, call.exchange.futures.state.market, contract.underlying, 1500)
 
 
@@ -151,9 +153,12 @@ def premium_index(call: Call) -> Any:
     return _shape(call, found)
 
 
-def funding_rate(call: Call) -> list[dict[str, Any]]:
+def funding_rate(call: Call) -> Any:
     """GET /fapi/v1/fundingRate: past rates, oldest first; the latest ones without startTime."""
     futures, params = call.exchange.futures, call.params
+    if call.exchange.live is not None:
+        asked = params.sent("symbol", "startTime", "endTime", "limit")
+        return call.exchange.live.ask(_MARKET, "/fapi/v1/fundingRate", asked)
     contracts = [one for one in _chosen(call) if one.is_perpetual]
     start, end = params.integer("startTime"), params.integer("endTime")
     limit = params.limit(DEFAULT_RATES, MOST_RATES)
@@ -178,10 +183,10 @@ ROUTES = (
     Route("GET", "/fapi/v1/time", server_time, 1, _MARKET),
     Route("GET", "/fapi/v1/exchangeInfo", exchange_info, 1, _MARKET),
     Route("GET", "/fapi/v1/klines", klines, _klines_weight, _MARKET),
-    Route("GET", "/fapi/v1/premiumIndex", premium_index, one_or_all(1, 10), _MARKET),
+    Route("GET", "/fapi/v1/premiumIndex", premium_index, one_or_all(1, 10), _MARKET, priced=True),
     Route("GET", "/fapi/v1/fundingRate", funding_rate, 1, _MARKET),
-    Route("GET", "/fapi/v1/ticker/price", ticker_price, one_or_all(1, 2), _MARKET),
-    Route("GET", "/fapi/v2/ticker/price", ticker_price, one_or_all(1, 2), _MARKET),
-    Route("GET", "/fapi/v1/ticker/bookTicker", book_ticker, one_or_all(2, 5), _MARKET),
-    Route("GET", "/fapi/v1/depth", depth, _depth_weight, _MARKET),
+    Route("GET", "/fapi/v1/ticker/price", ticker_price, one_or_all(1, 2), _MARKET, priced=True),
+    Route("GET", "/fapi/v2/ticker/price", ticker_price, one_or_all(1, 2), _MARKET, priced=True),
+    Route("GET", "/fapi/v1/ticker/bookTicker", book_ticker, one_or_all(2, 5), _MARKET, priced=True),
+    Route("GET", "/fapi/v1/depth", depth, _depth_weight, _MARKET, priced=True),
 )

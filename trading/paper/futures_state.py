@@ -40,20 +40,19 @@ class Margin:
 
 
 class FuturesState:
-    """Contracts, prices and margins. `marks` lies over the market: a mark price set by hand."""
+    """Contracts, prices and margins. `markets` are those of traded prices and of mark prices."""
 
     def __init__(
         self,
         contracts: Mapping[str, Contract],
-        market: Market,
+        markets: tuple[OverlayMarket, OverlayMarket],
         books: FuturesBooks,
         ledger: FuturesLedger,
         book: OrderBook,
         resting_off: set[str],
     ) -> None:
         self.contracts = contracts
-        self.market = market
-        self.marks = OverlayMarket(market)
+        self.market, self.marks = markets
         self.books = books
         self.ledger = ledger
         self.book = book
@@ -61,6 +60,13 @@ class FuturesState:
         states = books.symbol_states()
         self._status = {symbol: status for symbol, (status, _) in states.items() if status}
         self.looked = {symbol: looked for symbol, (_, looked) in states.items() if looked}
+
+    def unlisted(self) -> list[str]:
+        """Symbols in which the books have something and that are no contracts here."""
+        held = {one.symbol for one in self.books.positions.values() if one.quantity}
+        busy = {symbol for symbol, rows in self.books.open.items() if rows}
+        busy |= {symbol for symbol, rows in self.books.live.items() if rows}
+        return sorted((held | busy) - set(self.contracts))
 
     # -- prices and status
 

@@ -73,6 +73,11 @@ class Params:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def sent(self, *names: str) -> dict[str, str]:
+        """Those of these parameters that were sent, as they are; they count as taken."""
+        self._taken.update(names)
+        return {name: self._values[name] for name in names if name in self._values}
+
     def peek(self, name: str) -> str | None:
         """A value without taking it."""
         return self._values.get(name)

@@ -18,6 +18,7 @@ from trading.paper.symbols import SymbolSpec, spot_info
 
 DAY_MS = 86_400_000
 LONG_SPAN_MS = 60_000 * 60_000  # more minutes than this are computed beside the event loop
+KLINES_PARAMS = ("symbol", "interval", "startTime", "endTime", "limit", "timeZone")
 STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 
 
@@ -113,6 +114,8 @@ def klines_of(call: Call, market: Market, symbol: str, largest: int) -> list[Any
 
 def spot_klines(call: Call) -> list[Any] | Awaitable[list[Any]]:
     """GET /api/v3/klines: at most 1000 candles, the open one last."""
+    if call.exchange.live is not None:
+        return call.exchange.live.klines("spot", call.params.sent(*KLINES_PARAMS))
     spec = spec_of(call)
     return klines_of(call, call.exchange.market, spec.symbol, 1000)
 
@@ -201,6 +204,9 @@ def ticker_day(call: Call) -> Any:
     """GET ticker/24hr, from the last 24 hours' candles."""
     call.params.choice("type", ("FULL", "MINI"), ApiError(-1139, "Invalid ticker type."))
     specs = _chosen(call)
+    if call.exchange.live is not None:
+        asked = call.params.sent("symbol", "symbols", "type")
+        return call.exchange.live.ask("spot", "/api/v3/ticker/24hr", asked)
 
     def work() -> Any:
         return _shape(call, [row for spec in specs if (row := _day_row(call, spec))])
@@ -269,9 +275,9 @@ ROUTES = (
     Route("GET", "/api/v3/time", server_time, 1),
     Route("GET", "/api/v3/exchangeInfo", exchange_info, 20),
     Route("GET", "/api/v3/klines", spot_klines, 2),
-    Route("GET", "/api/v3/ticker/price", ticker_price, one_or_all(2, 4)),
-    Route("GET", "/api/v3/ticker/bookTicker", book_ticker, one_or_all(2, 4)),
+    Route("GET", "/api/v3/ticker/price", ticker_price, one_or_all(2, 4), priced=True),
+    Route("GET", "/api/v3/ticker/bookTicker", book_ticker, one_or_all(2, 4), priced=True),
     Route("GET", "/api/v3/ticker/24hr", ticker_day, _symbols_ticker_weight),
-    Route("GET", "/api/v3/avgPrice", average_price, 2),
-    Route("GET", "/api/v3/depth", depth, _depth_weight),
+    Route("GET", "/api/v3/avgPrice", average_price, 2, priced=True),
+    Route("GET", "/api/v3/depth", depth, _depth_weight, priced=True),
 )

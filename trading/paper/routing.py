@@ -36,6 +36,7 @@ class Route:
     """One endpoint. `engine` routes reach the matching engine, and cost no weight when they succeed.
 
     `counted` routes of futures answer with the order counts; `keyed` ones need a key but no signature.
+    `priced` ones cannot answer while a live market is stale.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Route:
     engine: bool = False
     counted: bool = False
     keyed: bool = False
+    priced: bool = False
 
     def weight_of(self, params: Params) -> int:
         """The request weight of a request with these parameters."""

@@ -13,12 +13,14 @@ from aiohttp import web
 
 from trading.paper.books import Account
 from trading.paper.control import EXCHANGE, add_control_routes
-from trading.paper.errors import ApiError, missing
+from trading.paper.errors import CLOSED, ApiError, missing, rejected
 from trading.paper.exchange import Exchange
 from trading.paper.faults import AFTER, BEFORE, ENGINE, Dropped
+from trading.paper.futures_errors import refused
 from trading.paper.futures_routes import ROUTES as FUTURES_ROUTES
 from trading.paper.futures_routes_account import ROUTES as FUTURES_ACCOUNT_ROUTES
 from trading.paper.futures_routes_market import ROUTES as FUTURES_MARKET_ROUTES
+from trading.paper.live import source_down
 from trading.paper.params import (
     DEFAULT_RECV_WINDOW,
     LONGEST_RECV_WINDOW,
@@ -28,6 +30,7 @@ from trading.paper.params import (
     split_signature,
 )
 from trading.paper.routes_market import ROUTES as MARKET_ROUTES
+from trading.paper.routes_other import ROUTES as OTHER_ROUTES
 from trading.paper.routes_trade import ROUTES as TRADE_ROUTES
 from trading.paper.routing import Call, Route
 
@@ -38,6 +41,7 @@ ALL_ROUTES = (
     *FUTURES_MARKET_ROUTES,
     *FUTURES_ROUTES,
     *FUTURES_ACCOUNT_ROUTES,
+    *OTHER_ROUTES,
 )
 
 
@@ -48,11 +52,21 @@ def make_app(exchange: Exchange) -> web.Application:
     for route in ALL_ROUTES:
         app.router.add_route(route.method, route.path, _endpoint(exchange, route))
     add_control_routes(app)
+    app.on_startup.append(_begin)
     app.on_cleanup.append(_close)
     return app
 
 
+async def _begin(app: web.Application) -> None:
+    exchange = app[EXCHANGE]
+    if exchange.live is not None:
+        exchange.live.start({"spot": exchange.engine.advance_all, "futures": exchange.futures.advance_all})
+
+
 async def _close(app: web.Application) -> None:
+    live = app[EXCHANGE].live
+    if live is not None:
+        await live.stop()
     app[EXCHANGE].close()
 
 
@@ -131,6 +145,7 @@ async def _carry_out(
         timestamp, window = _timing(params)
         _check_signature(account, params, payload, signature)
         check_time(timestamp, window, exchange.clock.now_ms())
+    _refuse_stale(exchange, route)
     struck = await exchange.faults.strike(request, route.path, ENGINE)
     if struck is not None:
         return struck
@@ -147,6 +162,17 @@ async def _carry_out(
     if account is not None and route.counted:
         headers.update(exchange.futures.counts.headers(account.id, now_ms))
     return result
+
+
+def _refuse_stale(exchange: Exchange, route: Route) -> None:
+    """While a live market has no fresh prices there are none to show, and none to trade at."""
+    live = exchange.live
+    if live is None or not live.is_stale(route.market, exchange.clock.now_ms()):
+        return
+    if route.method == "POST" and (route.engine or route.counted):
+        raise rejected(CLOSED) if route.market == "spot" else refused(-4140)
+    if route.priced:
+        raise source_down(route.market)
 
 
 def _timing(params: Params) -> tuple[int, Decimal]:
