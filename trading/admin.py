@@ -26,6 +26,7 @@ from trading.models import (
     ExchangeAccount,
     ExchangeSecret,
     Fill,
+    FundingPayment,
     Order,
     OrderRequest,
     Trade,
@@ -284,6 +285,23 @@ class AdjustmentAdmin(BotJournalAdmin):
     def short_reason(self, adjustment: Adjustment) -> str:
         """Why it was booked."""
         return short_html(adjustment.reason)
+
+
+@admin.register(FundingPayment)
+class FundingPaymentAdmin(BotJournalAdmin):
+    """Funding of futures positions, and fees of liquidations."""
+
+    list_display = [
+        "paid_at",
+        "account",
+        "bot",
+        "symbol",
+        "kind",
+        number_column("amount", signed=True),
+        "asset",
+    ]
+    list_filter = ["kind", *BotJournalAdmin.list_filter]
+    search_fields = ["symbol"]
 
 
 @admin.register(Trade)

