@@ -168,7 +168,11 @@ if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
 TIMINGS = DEFAULT_TIMINGS if TIMINGS_SCALE == 1 else DEFAULT_TIMINGS.scaled(TIMINGS_SCALE)
 
 # host:port of webhook receivers that may be private and may speak plain http, for paper and demo.
-WEBHOOK_ALLOWED_HOSTS = tuple(_read("WEBHOOK_ALLOWED_HOSTS", "list", []))
+WEBHOOK_ALLOWED_HOSTS = tuple(host.lower() for host in _read("WEBHOOK_ALLOWED_HOSTS", "list", []))
+if not all(_has_host(f"//{host}") and urlsplit(f"//{host}").port for host in WEBHOOK_ALLOWED_HOSTS):
+    raise ConfigError(
+        "The environment variable WEBHOOK_ALLOWED_HOSTS must list hosts with ports, like 127.0.0.1:8080."
+    )
 globals().update(_email("EMAIL_URL"))
 DEFAULT_FROM_EMAIL = _read("EMAIL_FROM", "str", "tradebot@localhost")
 

@@ -126,8 +126,9 @@ def shared_limit_reached(bot: Any, error: LimitReached, now: datetime) -> None:
 
 def request_failed(request: OrderRequest, state: BotState, now: datetime) -> None:
     """Tell of a refused order and of the hold that it led to, in the commit that ends the request."""
-    if request.state == "REJECTED":
-        failed(request.bot, f"order:{request.code}", f"order refused: {request.reason}", now)
+    if request.state != "REJECTED":
+        return
+    failed(request.bot, f"order:{request.code}", f"order refused: {request.reason}", now)
     if state.hold:
         held(request.bot, state.hold, request.reason, now)
 

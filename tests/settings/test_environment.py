@@ -43,6 +43,11 @@ BROKEN = [
     ("DEPLOYMENT_NONCE", "seven77"),
     ("CLOCK", "sundial"),
     ("SCREEN_CHUNK", "0"),
+    ("EMAIL_URL", f"https://u:{PASSWORD}@mail.example.com"),
+    ("EMAIL_URL", f"smtp://u:{PASSWORD}@mail.example.com:port"),
+    ("EMAIL_URL", "smtp://"),
+    ("WEBHOOK_ALLOWED_HOSTS", "127.0.0.1"),
+    ("WEBHOOK_ALLOWED_HOSTS", "127.0.0.1:8080,http://127.0.0.1:8081"),
     ("TIMINGS_SCALE", "2"),
     ("TIMINGS_SCALE", "nan"),
     ("HTTPS", "perhaps"),
@@ -89,3 +94,31 @@ def test_a_variable_that_is_needed_and_not_set_is_named(name: str) -> None:
 def test_the_environment_of_the_tests_is_accepted() -> None:
     done = check({**TEST_ENVIRONMENT, **SERVERS})
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("", "console.EmailBackend"),
+        ("smtp://127.0.0.1", "BoundedEmailBackend 127.0.0.1 25   False False"),
+        ("smtp+tls://u%40x:p%2Fw@a.example", "BoundedEmailBackend a.example 587 u@x p/w True False"),
+        ("smtps://u:p@mail.example.com:4650", "BoundedEmailBackend mail.example.com 4650 u p False True"),
+    ],
+)
+def test_the_mail_server_is_read_from_one_address(address: str, told: str) -> None:
+    names = ["HOST", "PORT", "HOST_USER", "HOST_PASSWORD", "USE_TLS", "USE_SSL"]
+    wanted = names if address else []
+    code = (
+        "from tradebot import settings as s\n"
+        f"print(s.EMAIL_BACKEND.split('.', 1)[1], *(getattr(s, 'EMAIL_' + name) for name in {wanted}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **TEST_ENVIRONMENT, **SERVERS, "EMAIL_URL": address},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip().endswith(told), done.stdout + done.stderr
