@@ -96,6 +96,7 @@ def test_the_schedules_are_the_designs():
 def test_every_middleware_that_the_workers_need_is_there_and_no_other():
     broker = dramatiq.get_broker()
     assert [type(one).__name__ for one in broker.middleware] == [
+        "LogIds",
         "AgeLimit",
         "HardTimeLimit",
         "TimeLimit",
@@ -104,6 +105,8 @@ def test_every_middleware_that_the_workers_need_is_there_and_no_other():
         "Retries",
         "CurrentMessage",
         "CleanConnections",
+        "SchemaGuard",
+        "Heartbeat",
         "PeriodiqMiddleware",
         "Results",
     ]
