@@ -242,8 +242,8 @@ def _leverage(account: ExchangeAccount, cleaned: dict[str, Any], faults: dict[st
         if distance is not None and perc is not None and float(perc) >= distance:
             faults.setdefault(
                 name,
-                f"{label_of(name)} ({perc:f} %) lies beyond the estimated liquidation price, which at leverage "
-                f"{leverage} is {distance:.2f} % from the entry; make it narrower or lower the leverage.",
+                f"{label_of(name)} ({perc:f} %) lies beyond the estimated liquidation price, which at "
+                f"leverage {leverage} is {distance:.2f} % from the entry; make it narrower or lower the leverage.",
             )
 
 
