@@ -243,7 +243,8 @@ def _leverage(account: ExchangeAccount, cleaned: dict[str, Any], faults: dict[st
             faults.setdefault(
                 name,
                 f"{label_of(name)} ({perc:f} %) lies beyond the estimated liquidation price, which at "
-                f"leverage {leverage} is {distance:.2f} % from the entry; make it narrower or lower the leverage.",
+                f"leverage {leverage} is {distance:.2f} % from the entry; make it narrower or lower the "
+                "leverage.",
             )
 
 

@@ -103,7 +103,7 @@ class NotificationChannelAdmin(OwnedAdmin):
     @admin.display(description="address", ordering="target")
     def short_target(self, channel: NotificationChannel) -> str:
         """Where it goes."""
-        return short_html(channel.target, 50)
+        return short_html(channel.target)
 
     @admin.display(description="events")
     def event_names(self, channel: NotificationChannel) -> str:
@@ -113,7 +113,7 @@ class NotificationChannelAdmin(OwnedAdmin):
     @admin.display(description="last result", ordering="last_result")
     def result(self, channel: NotificationChannel) -> str:
         """What came of the last message."""
-        return short_html(channel.last_result, 60)
+        return short_html(channel.last_result)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """The secret only for those who may change it; the owner only for superusers."""
