@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
-EXIT_AFTER = 80  # seconds; about ten trades by then
+EXIT_AFTER = 90  # seconds; about ten trades by then, some on a busy machine
 SCREENS = "SELECT trigger, extract(epoch FROM finished_at - slot)::float FROM bots_screenrun WHERE bots > 0"
 KILLED = {"feed": ("manage.py feed",), "worker-trading": ("dramatiq", "--queues exits entries")}
 
@@ -153,7 +153,7 @@ def test_what_was_killed_was_started_again(story: Story) -> None:
 def test_closed_candles_and_minutes_both_have_the_bots_looked_at(story: Story) -> None:
     assert {trigger for trigger, _ in story.screens} == {"minute", "candle"}
     after_close = [seconds for trigger, seconds in story.screens if trigger == "candle"]
-    assert min(after_close) < 15
+    assert min(after_close) < 20
 
 
 def test_nothing_is_left_of_it(story: Story) -> None:

@@ -71,7 +71,7 @@ def worker(desk: Desk) -> ProcessSpec:
     modules = ["bots.actors", "marketdata.actors", "tests.secrets.sabotage", "tests.workers.witness"]
     options = ["-v", "--path", str(ROOT), "--processes", "1", "--threads", "2"]
     argv = [sys.executable, "-m", "dramatiq", "django_dramatiq.setup", *modules, *options]
-    return ProcessSpec("worker", argv, {"dramatiq_worker_timeout": "10", **env})
+    return ProcessSpec("worker", argv, {"dramatiq_worker_timeout": "50", **env})
 
 
 class Story:
@@ -159,9 +159,13 @@ def questions_and_keys_fail(story: Story) -> None:
     """Errors while asking, and keys that can't be used; by messages and by commands."""
     paper = story.desk.paper
     AccountState.objects.update(asked_at=AT_SIGNAL - timedelta(hours=1))  # so that the account is asked for
-    paper.fault("answer", method="GET", path="/api/v3/account", status=401, body=ECHO.replace("1100", "2015"))
+    refused = {"status": 401, "body": ECHO.replace("1100", "2015")}
+    paper.fault(
+        "answer", method="GET", path="/api/v3/account", count=-1, **refused
+    )  # looks at doubts ask too
     story.ask("ASKED")
     assert story.state("ASKED").status == "paused (key)"
+    paper.control("/paper/faults", method="DELETE")
     secret = ExchangeSecret.objects.filter(account=story.broken)
     secret.update(api_key=ExchangeSecret.objects.get(account=story.account).api_key)
     story.run("BROKEN")

@@ -26,7 +26,9 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[dramatiq.Worker]:
     """A worker of the real broker in threads of this process; they leave no connection behind."""
     close = "before_worker_thread_shutdown"
     monkeypatch.setattr(CleanConnections, close, lambda *_: connections.close_all(), raising=False)
-    one = dramatiq.Worker(dramatiq.get_broker(), queues={"screen", "exits", "entries"}, worker_threads=1)
+    broker = dramatiq.get_broker()
+    monkeypatch.setattr(broker, "middleware", list(broker.middleware))  # a worker adds its own
+    one = dramatiq.Worker(broker, queues={"screen", "exits", "entries"}, worker_threads=1)
     one.start()
     yield one
     one.stop()
