@@ -174,6 +174,18 @@ def test_a_liquidated_short_is_bought_back(candles: Candles) -> None:
     assert rig.position.quantity == 0
 
 
+def test_a_liquidated_cross_position_takes_the_wallet_along(candles: Candles) -> None:
+    rig = make_futures_rig(candles(FLAT, RISE, FLAT))
+    rig.exchange.engine.book.by_symbol[SYMBOL] = D(10**7)
+    rig.futures.set_margin_type(rig.account, rig.contract, CROSSED, rig.now_ms)
+    rig.place("SELL", quantity="1500")
+    before = rig.wallet
+    assert before == D("10000") - D("74.9925")
+    rig.step(170)
+    assert (rig.position.quantity, rig.fills()[-1].price) == (D(0), D("106.60"))  # 99.99 + 9925 / 1500
+    assert rig.wallet == before - 1500 * D("6.61")
+
+
 def test_only_the_mark_price_liquidates(rig: FuturesRig) -> None:
     rig.place("BUY")
     rig.futures.state.marks.set_price(SYMBOL, 100.0, rig.now_ms)
