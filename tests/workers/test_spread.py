@@ -24,7 +24,9 @@ def test_two_hundred_runs_are_shared_by_both_processes_and_all_threads(make_desk
         desk.add_bot(name, initial_capital="100")
     desk.go_to(SIGNAL - timedelta(seconds=20))  # nobody trades
     env = child_environment(PAPER_SPOT_URL=desk.paper.url, PAPER_FUTURES_URL=desk.paper.url, CLOCK="stepped")
-    start_workers(witnessed_worker("trading", env, "exits", "entries", processes=PROCESSES, threads=THREADS))
+    start_workers(
+        witnessed_worker("trading", env, "exits", "entries", processes=PROCESSES, threads=THREADS)
+    )
     wait_until(lambda: len(booted()) == PROCESSES, seconds=30)
     slot = clock.slot_of(clock.now()).isoformat()
     for number in range(MESSAGES):
