@@ -14,7 +14,7 @@ def main() -> None:
 
     from tradebot.errors import ConfigError
 
-    if sys.argv[1:2] == ["demo"] and not {"-h", "--help"} & set(sys.argv):
+    if sys.argv[1:2] == ["demo"]:
         from tradebot.embedded_env import prepare_demo_environment
 
         prepare_demo_environment(sys.argv)

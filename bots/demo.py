@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.db.models import Min
 
 from bots import services
@@ -152,6 +153,7 @@ def _start(bot: BotConfig, user: Any) -> None:
 
 def report(session: DemoSession, since: datetime, restarts: dict[str, int]) -> DemoReport:
     """Count what happened since the command began (aware time), and compare the books with the exchange's."""
+    connection.close()  # it may have died with a server that was started again meanwhile
     first_screen = ScreenRun.objects.filter(finished_at__gte=since, bots__gt=0).aggregate(
         at=Min("finished_at")
     )["at"]

@@ -30,13 +30,15 @@ def has_open(bot_id: int) -> bool:
 def take(state: BotState, config: BotConfig, now: datetime) -> list[BotInbox]:
     """Read what waits and turn it into the state's will; the bot's state row must be locked."""
     rows = list(BotInbox.objects.filter(bot_id=state.bot_id, handled_at__isnull=True).order_by("id"))
+    before = state.exit_wanted
     closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
     if closing and not state.exit_wanted:
         state.exit_wanted = "stopped by hand" if closing[0].kind == BotInbox.Kind.STOP else "closed by hand"
         state.exit_wanted_since = now
     if state.exit_wanted and not state.in_position and not _entry_open(state.bot_id):
         state.exit_wanted, state.exit_wanted_since = "", None  # flat, and nothing on its way
-    state.save(update_fields=["exit_wanted", "exit_wanted_since"])
+    if state.exit_wanted != before:
+        state.save(update_fields=["exit_wanted", "exit_wanted_since"])
     return rows
 
 

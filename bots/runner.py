@@ -53,10 +53,12 @@ class _Run:
     slot: datetime
     now: Callable[[], datetime]
     client: ExchangeClient
+    market: MarketCache
     fresh_price: Price | None = None
     price_error: str = ""
     row: BotRun | None = None
     requests: list[OrderRequest] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def run_bot(
         return runs.fail(config, trigger, key, slot, "api key decrypt failed", str(error), now())
     except ClientInitFailed as error:
         return runs.fail(config, trigger, key, slot, "client init failed", str(error), now())
-    run = _Run(config, trigger, key, slot, now, client)
+    run = _Run(config, trigger, key, slot, now, client, MarketCache([config], now()))
     try:
         return _run(run)
     except (BotBusy, IllegalTransition):
@@ -100,34 +102,33 @@ def _run(run: _Run) -> RunResult:
     bot_id = run.config.pk
     recovered = None
     if recovery.has_doubts(bot_id):
-        rules = MarketCache([run.config], run.now()).rules(run.config)
+        rules = run.market.rules(run.config)
         recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
     _freshen(run)
     while True:
         prepared = _decide_and_prepare(run)
         if prepared.request is not None:
             sent = _send(run, prepared)
-            if sent.state == "ACCEPTED" and time.monotonic() < deadline:
+            if sent.state == "ACCEPTED" and time.monotonic() < deadline and _is_more_to_do(run):
                 continue
         elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
             continue
         break
-    result = runs.finish(run.row, run.config, run.requests, prepared.outcome, prepared.reasons, run.now())
+    result = runs.finish(run.row, run.config, run.requests, prepared.outcome, run.reasons, run.now())
     look_again_at = recovered.look_again_at if recovered else None
     if run.requests and run.requests[-1].state in OPEN_STATES:
         look_again_at = run.requests[-1].next_ask_at
-    return RunResult(result, prepared.reasons, look_again_at)
+    return RunResult(result, tuple(run.reasons), look_again_at)
 
 
 def _freshen(run: _Run) -> None:
     """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
     now = run.now()
-    market = MarketCache([run.config], now)
-    rules = market.rules(run.config)
+    rules = run.market.rules(run.config)
     quote = rules.quote if rules else "USDT"
     if not money.is_fresh(run.config.account_id, run.config.market, quote, now):
         money.refresh(run.config.account_id, run.config.market, quote, run.client, now)
-    price = market.view(run.config).price
+    price = run.market.view(run.config).price
     if price is not None and (now - price.at).total_seconds() <= settings.TIMINGS.price_max_age_seconds:
         return
     try:
@@ -145,17 +146,21 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
     now = run.now()
     with transaction.atomic(durable=True):
         state = lock_state(run.config.pk)
-        run.config = config = BotConfig.objects.select_related("account").get(pk=run.config.pk)
-        market = MarketCache([config], now)
+        config = BotConfig.objects.select_related("account").get(pk=run.config.pk)
+        if config.version != run.config.version:
+            run.market = MarketCache([config], now)
+        run.config = config
         taken = inbox.take(state, config, now)
         in_flight = _in_flight(run)
         lanes = doubtful_lanes([config.pk]).get(config.pk, set())
-        view = snapshot(config, state, market, lanes)
-        decision = decide(view.bot, view.state, market.view(config, run.fresh_price), now)
+        view = snapshot(config, state, run.market, lanes)
+        decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
-        prepared = _prepare(run, state, decision, market.rules(config), lanes, in_flight, now)
+        prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
         inbox.answer(taken, prepared.reasons, now)
+        if prepared.request is not None or not run.requests:
+            run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
 
 
@@ -271,7 +276,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         request.pk,
         bot_id=run.config.pk,
         epoch=request.epoch,
-        client=client_for(run.config.account, run.config.market, _lane(request)),
+        client=run.client.for_lane(_lane(request)),
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
@@ -281,14 +286,34 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
     return sent
 
 
+def _is_more_to_do(run: _Run) -> bool:
+    """After an order, without the lock, as a screen looks: is a difference or mail left? Then T1 runs again.
+
+    If not, what this look says is written as the status, fenced by the epoch like a screen's.
+    """
+    config, now = run.config, run.now()
+    state = BotState.objects.get(bot_id=config.pk)
+    if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
+        return True
+    view = snapshot(config, state, run.market, ())
+    decision = decide(view.bot, view.state, run.market.view(config, run.fresh_price), now)
+    if decision.acts:
+        return True
+    reason = decision.reasons[0] if decision.reasons else ""
+    BotState.objects.filter(bot_id=config.pk, epoch=state.epoch).update(
+        status=decision.status, status_reason=reason
+    )
+    return False
+
+
 def _lane(request: OrderRequest) -> Literal["entry", "exit"]:
     return "entry" if request.lane == "entry" else "exit"
 
 
 def _why_not_wanted(state: BotState) -> str | None:
     """Why an entry that was committed is not wanted any more: the bot's will is read again under the lock."""
-    config = BotConfig.objects.get(pk=state.bot_id)
-    if not config.is_active or config.deleted_at is not None:
+    is_active = BotConfig.objects.filter(pk=state.bot_id, is_active=True, deleted_at__isnull=True)
+    if not is_active.exists():
         return "the bot was paused"
     if state.hold:
         return f"the bot is paused ({state.hold})"

@@ -79,8 +79,6 @@ def note_outcome(bot_id: int, request: OrderRequest) -> None:
         changes["status"] = f"paused ({state.hold})"
     elif request.state == "REJECTED":
         changes["status"] = "error (order failed)"
-    elif request.state == "ACCEPTED":
-        changes["status"] = "in position" if state.in_position else "waiting"
     if request.state in ("REJECTED", "UNKNOWN"):
         changes["last_error_message"] = request.reason
     if changes:

@@ -16,6 +16,7 @@ from bots.snapshot import MarketCache, doubtful_lanes, snapshot
 from marketdata.intervals import last_close
 from trading.decide import decide
 from trading.models import BotState, Order
+from trading.risk import usable_price
 from trading.types import Decision
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
         own_lanes = lanes.get(state.bot_id, set())
         view = snapshot(config, state, market, own_lanes)
         decision = decide(view.bot, view.state, view.market, now)
-        must_run = bool(own_lanes) or state.has_mail or state.has_unbooked
+        # without a price the stop can't be watched from here; a run asks the exchange for one itself
+        is_blind = state.in_position and usable_price(view.market.price, now) is None
+        must_run = bool(own_lanes) or state.has_mail or state.has_unbooked or is_blind
         if decision.acts or must_run or (state.exit_wanted and not state.in_position):
             is_exit = must_run or any(wish.purpose != "ENTRY" for wish in decision.wishes)
             found.calls.append(Call(state.bot_id, is_exit or not decision.wishes))

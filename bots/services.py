@@ -32,7 +32,10 @@ def bot_create(*, user: Any, account: ExchangeAccount | None, values: Mapping[st
     cleaned = validate_bot(user=user, account=account, values=values)
     with transaction.atomic():
         bot = _save(BotConfig(user=user, account=account, **cleaned))
-        BotState.objects.filter(bot=bot).update(status="paused", status_reason="Not started yet.")
+        state = BotState.objects.get(bot=bot)
+        state.status, state.status_reason = "paused", "Not started yet."
+        state.save(update_fields=["status", "status_reason"])
+        bot.state = state
     return bot
 
 

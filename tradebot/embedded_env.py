@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import string
@@ -18,6 +19,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandError
 
 from tradebot.embedded import ServerError, Servers
 from tradebot.embedded_files import claim_port, write_private
@@ -28,8 +31,18 @@ DEFAULT_DATA = Path(".data/demo")
 # that is started again finds its port free.
 WEB_PORTS = range(8000, 8100)
 PAPER_PORTS = range(8900, 9000)
+HELP = "Starts PostgreSQL, Valkey, a paper exchange, web, workers, scheduler and feed, with demo bots."
 LOCK_WAIT_SECONDS = 20.0
-OWN_NAMES = ("demo.json", "demo.lock", "servers.json", "servers", "logs", "paper")  # what --fresh may remove
+LONGEST_SECONDS = 10**8
+OWN_NAMES = (
+    "demo.json",
+    "env",
+    "demo.lock",
+    "servers.json",
+    "servers",
+    "logs",
+    "paper",
+)  # what --fresh may remove
 FAILED, USAGE, REFUSED = 1, 2, 4  # exit codes
 
 
@@ -86,14 +99,27 @@ def prepare_demo_environment(argv: list[str]) -> None:
     _session.began = began
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The demo's options: read here before Django starts, and shown by the command's help."""
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help=f"data folder ({DEFAULT_DATA})")
+    parser.add_argument("--port", type=int, help="port of the web process (8000 or the next free)")
+    parser.add_argument("--fresh", action="store_true", help="begin with an empty data folder")
+    parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="stop by itself")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="manage.py demo", add_help=False, allow_abbrev=False)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--fresh", action="store_true")
-    options, _ = parser.parse_known_args(argv[2:])
+    parser = BaseCommand().create_parser("manage.py", "demo", allow_abbrev=False)  # with Django's own options
+    parser.description = HELP
+    add_options(parser)
+    try:
+        options = parser.parse_args(argv[2:])
+    except CommandError as error:
+        _end(str(error), USAGE)
     if options.port is not None and not 1 <= options.port <= 65535:
-        parser.error(f"--port must be from 1 to 65535, not {options.port}")
+        _end(f"--port must be from 1 to 65535, not {options.port}.", USAGE)
+    if options.exit_after is not None and not 0 < options.exit_after < LONGEST_SECONDS:
+        _end("--exit-after must be a number of seconds above 0.", USAGE)
     return options
 
 
@@ -116,6 +142,7 @@ def _prepare(options: argparse.Namespace) -> DemoSession:
     atexit.register(warden.close)
     atexit.register(servers.stop)  # runs first
     _set_environment(memory, servers.start())
+    write_private(data_dir / "env", _as_shell())
     return DemoSession(
         data_dir=data_dir,
         web_port=memory["web_port"],
@@ -246,6 +273,15 @@ def _set_environment(memory: dict[str, Any], servers: dict[str, str]) -> None:
         os.environ["PAPER_FUTURES_URL"] = os.environ["PAPER_SPOT_URL"]
     os.environ.setdefault("ALLOWED_HOSTS", "127.0.0.1,localhost")
     os.environ.setdefault("EGRESS_ID", "demo")
+
+
+def _as_shell() -> str:
+    """The demo's variables for other commands on its data: `set -a; . .data/demo/env; set +a`."""
+    names = (
+        *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "FERNET_KEYS", "DEPLOYMENT_NONCE", "ALLOWED_HOSTS"),
+        *("PAPER_SPOT_URL", "PAPER_FUTURES_URL", "EGRESS_ID", "SYMBOL_SOURCES", "LIVE_TRADING"),
+    )
+    return "".join(f"{name}={shlex.quote(os.environ[name])}\n" for name in names)
 
 
 def _end(sentence: str, code: int) -> NoReturn:

@@ -8,6 +8,7 @@ from tradebot.errors import BotBusy
 from trading.models import AccountState, BotState, OwnerState
 
 LOCK_NOT_AVAILABLE = "55P03"
+LATER_LOCK_TIMEOUT = "10000ms"
 
 
 def _is_busy(error: OperationalError) -> bool:
@@ -25,8 +26,11 @@ def lock_state(bot_id: int, *, wait_seconds: float = 0) -> BotState:
         if not wait_seconds:
             return rows.select_for_update(nowait=True, no_key=True, of=("self",)).get()
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(wait_seconds * 1000)}ms"])
-        return rows.select_for_update(no_key=True, of=("self",)).get()
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{wait_seconds * 1000:.0f}ms"])
+            state = rows.select_for_update(no_key=True, of=("self",)).get()
+            # what follows, an answer of the exchange above all, is not to be lost for a short wait
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LATER_LOCK_TIMEOUT])
+        return state
     except OperationalError as error:
         if not _is_busy(error):
             raise
@@ -38,19 +42,26 @@ def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, A
 
     Taken after the bot's lock, in the order of the assets' names, and never held over a request.
     """
-    AccountState.objects.bulk_create(
-        [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
-        ignore_conflicts=True,
-    )
     rows = (
         AccountState.objects.filter(account_id=account_id, market=market, asset__in=assets)
         .order_by("asset")
         .select_for_update(no_key=True, of=("self",))
     )
-    return {row.asset: row for row in rows}
+    found = {row.asset: row for row in rows}
+    if len(found) < len(assets):
+        AccountState.objects.bulk_create(
+            [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
+            ignore_conflicts=True,
+        )
+        found = {row.asset: row for row in rows.all()}
+    return found
 
 
 def lock_owner(user_id: int) -> OwnerState:
     """The owner's row, locked; made when missing. The last lock that a transaction takes."""
-    OwnerState.objects.bulk_create([OwnerState(user_id=user_id)], ignore_conflicts=True)
-    return OwnerState.objects.select_for_update(no_key=True, of=("self",)).get(user_id=user_id)
+    rows = OwnerState.objects.filter(user_id=user_id).select_for_update(no_key=True, of=("self",))
+    found = rows.first()
+    if found is None:
+        OwnerState.objects.bulk_create([OwnerState(user_id=user_id)], ignore_conflicts=True)
+        found = rows.get()
+    return found

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from marketdata import candles
@@ -60,8 +61,14 @@ def key_for(
     source: Source, symbol: str, interval: str, strategy: str, params: Mapping[str, Any]
 ) -> SignalKey:
     """The key of a bot's signal. Raises InvalidInput for parameters that the strategy does not take."""
-    cleaned = STRATEGIES[strategy].validate(params)
-    return SignalKey(source, symbol, interval, strategy, json.dumps(cleaned, sort_keys=True))
+    return SignalKey(
+        source, symbol, interval, strategy, _canonical(strategy, json.dumps(params, sort_keys=True))
+    )
+
+
+@lru_cache(maxsize=10_000)  # many bots share few sets of parameters
+def _canonical(strategy: str, params: str) -> str:
+    return json.dumps(STRATEGIES[strategy].validate(json.loads(params)), sort_keys=True)
 
 
 def load_many(keys: Iterable[SignalKey], now: datetime) -> dict[SignalKey, Signal]:

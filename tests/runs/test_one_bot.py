@@ -136,3 +136,17 @@ def test_run_now_answers_in_its_inbox_row(desk):
     row.refresh_from_db()
     assert row.handled_at is not None
     assert row.result.startswith("not buying")
+
+
+def test_without_prices_a_bot_in_position_is_run_and_asks_for_the_price_itself(desk):
+    bot = desk.add_bot(stop_loss_perc="2")
+    desk.go_to(AT_SIGNAL)
+    desk.run(bot)
+    desk.paper.control("/paper/price", {"symbol": "BTCUSDT", "price": "50"})
+    late = clock.now() + timedelta(seconds=100)  # the feed is dead: nobody fetched prices since
+    desk.paper.control("/paper/clock", {"now_ms": clock.to_ms(late)})
+    clock.step_to(late)
+    assert [call.bot_id for call in look([bot.pk], clock.now()).calls] == [bot.pk]
+    assert desk.run(bot).outcome == "traded"
+    assert Order.objects.get(purpose="EXIT").reason.startswith("stop-loss: price 50")
+    assert BotRun.objects.latest("id").reasons.startswith("stop-loss: price 50")

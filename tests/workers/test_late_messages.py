@@ -8,20 +8,24 @@ from typing import Any
 
 import dramatiq
 import pytest
+from django.db import connections
 from dramatiq.common import current_millis
 
 from bots.actors import recover_bot, run_all_active_bots_every_minute, run_bot
 from bots.models import ScreenRun
 from tests.support.desk import SIGNAL
 from tradebot import clock
+from tradebot.middleware import CleanConnections
 from trading.models import Trade
 
 AT_SIGNAL = SIGNAL + timedelta(seconds=2)
 
 
 @pytest.fixture
-def worker() -> Iterator[dramatiq.Worker]:
-    """A worker of the real broker in threads of this process."""
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[dramatiq.Worker]:
+    """A worker of the real broker in threads of this process; they leave no connection behind."""
+    close = "before_worker_thread_shutdown"
+    monkeypatch.setattr(CleanConnections, close, lambda *_: connections.close_all(), raising=False)
     one = dramatiq.Worker(dramatiq.get_broker(), queues={"screen", "exits", "entries"}, worker_threads=1)
     one.start()
     yield one

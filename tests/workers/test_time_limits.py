@@ -1,4 +1,4 @@
-"""The soft and the hard time limit: the message ends, the thread or the process works on, no order is lost."""
+"""The soft and the hard time limit: the message ends, its thread or process works on, no order is lost."""
 
 from __future__ import annotations
 

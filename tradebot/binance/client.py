@@ -78,8 +78,14 @@ class ExchangeClient:
         _check("API secret", api_secret)
         self.source = source
         self._timings = timings
+        self._made_with = (source, api_key, api_secret, timings)
         self._has_key = api_key is not None
         self._wire = Wire(source, api_key, api_secret, timings, lane, self.now_ms)
+
+    def for_lane(self, lane: Lane) -> ExchangeClient:
+        """The same account with the request budget of another lane."""
+        source, key, secret, timings = self._made_with
+        return ExchangeClient(source, api_key=key, api_secret=secret, timings=timings, lane=lane)
 
     def server_time_ms(self) -> int:
         """The exchange's time, asked for now, within some seconds: later it would be of no use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -46,6 +47,16 @@ class Source:
         return "" if self.environment == "live" else f"{self.name}:"
 
 
+@lru_cache(maxsize=64)  # asked for each bot of a screen
+def _paper(market: str, variable: str, base_url: str) -> Source:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise ConfigError(
+            f"{variable} must look like http://127.0.0.1:8899, without a path; it is {base_url!r}."
+        )
+    return Source("paper", market, base_url, base_url)
+
+
 def source_for(environment: str, market: str) -> Source:
     """The source of an account's environment and a bot's market.
 
@@ -55,13 +66,7 @@ def source_for(environment: str, market: str) -> Source:
         raise ConfigError(f"There is no market {market!r}; use spot or futures.")
     if environment == "paper":
         variable = _PAPER_SETTINGS[market]
-        base_url = str(getattr(settings, variable, "") or "").rstrip("/")
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
-            raise ConfigError(
-                f"{variable} must look like http://127.0.0.1:8899, without a path; it is {base_url!r}."
-            )
-        return Source("paper", market, base_url, base_url)
+        return _paper(market, variable, str(getattr(settings, variable, "") or "").rstrip("/"))
     if (environment, market) not in _HOSTS:
         raise ConfigError(f"There is no environment {environment!r}; use paper, testnet or live.")
     return Source(environment, market, environment, _HOSTS[environment, market])

@@ -20,7 +20,7 @@ from trading.paper.server import make_app
 from trading.paper.symbols import DEFAULT_COUNT, PRICES
 
 Say = Callable[[str], Any]
-MOST_SYMBOLS = len(PRICES)
+MOST_SYMBOLS = max(DEFAULT_COUNT, len(PRICES))
 
 
 class CannotStart(Exception):

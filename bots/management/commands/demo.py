@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from bots import demo
-from tradebot.embedded_env import current_demo
+from tradebot.embedded_env import HELP, add_options, current_demo
 from tradebot.errors import StaleData
 from tradebot.processes import Supervisor
 
@@ -21,24 +21,18 @@ from tradebot.processes import Supervisor
 class Command(BaseCommand):
     """The demo. manage.py has prepared folder, servers and environment (tradebot/embedded_env.py)."""
 
-    help = "Starts PostgreSQL, Valkey, a paper exchange, web, workers, scheduler and feed, with demo bots."
+    help = HELP
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The same options that manage.py reads before Django starts."""
-        parser.add_argument("--data", default=".data/demo", help="data folder (.data/demo)")
-        parser.add_argument("--port", type=int, help="port of the web process (8000 or the next free)")
-        parser.add_argument("--fresh", action="store_true", help="begin with an empty data folder")
-        parser.add_argument("--exit-after", type=float, metavar="SECONDS", help="stop by itself")
-        parser.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
+        add_options(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until Ctrl-C or --exit-after; exit code 1 if nothing traded or the books differ."""
         session = current_demo()
         since = datetime.now(UTC) - timedelta(seconds=time.monotonic() - session.began)
         seconds = options["exit_after"]
-        if seconds is not None and not 0 < seconds < 10**8:
-            self._end("--exit-after must be a number of seconds above 0.", 2)
         out = self.stderr if options["json"] else self.stdout
         out.ending = "\n"
         exchange = Supervisor(
@@ -101,6 +95,12 @@ class Command(BaseCommand):
             f"{result.screens} screens, {result.runs} runs, {result.orders} orders, {result.trades} trades; "
             f"the books {agree} with the exchange's."
         )
+        for what, seconds, aim in (
+            ("screen", result.first_screen_seconds, 10),
+            ("trade", result.first_trade_seconds, 60),
+        ):
+            came = "did not come" if seconds is None else f"came after {seconds} s"
+            self.stdout.write(f"The first {what} {came} (aim: {aim} s).")
         for difference in result.differences:
             self.stdout.write(f"  {difference}")
 
