@@ -59,5 +59,9 @@ def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, A
 
 def lock_owner(user_id: int) -> OwnerState:
     """The owner's row, locked; made when missing. The last lock that a transaction takes."""
-    OwnerState.objects.bulk_create([OwnerState(user_id=user_id)], ignore_conflicts=True)
-    return OwnerState.objects.select_for_update(no_key=True, of=("self",)).get(user_id=user_id)
+    rows = OwnerState.objects.filter(user_id=user_id).select_for_update(no_key=True, of=("self",))
+    found = rows.first()
+    if found is None:
+        OwnerState.objects.bulk_create([OwnerState(user_id=user_id)], ignore_conflicts=True)
+        found = rows.get()
+    return found
