@@ -17,7 +17,7 @@ from bots import futures, inbox, runs, services
 from bots.models import BotConfig, BotRun
 from bots.runs import RunResult
 from bots.snapshot import MarketCache, doubtful_lanes, snapshot
-from marketdata import prices
+from marketdata import prices, symbols
 from marketdata.types import Price, SymbolRules
 from tradebot import clock
 from tradebot.binance.client import ExchangeClient
@@ -135,6 +135,8 @@ def _run(run: _Run) -> RunResult:
 def _freshen(run: _Run) -> None:
     """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
     now = run.now()
+    if run.market.rules(run.config) is None and symbols.refresh_if_missing(run.client.source):
+        run.market = MarketCache([run.config], now)
     rules = run.market.rules(run.config)
     quote = rules.quote if rules else "USDT"
     if not money.is_fresh(run.config.account_id, run.config.market, quote, now):

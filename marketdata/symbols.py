@@ -116,6 +116,19 @@ def refresh(source: Source, *, client: InfoClient | None = None) -> Refreshed:
     return Refreshed(True, source.name, source.market, len(parsed.symbols), trading, len(parsed.skipped))
 
 
+def refresh_if_missing(source: Source) -> bool:
+    """Fetch the source's symbols if there is no copy at all, once in 30 s for all processes; True if it did.
+
+    For runs: without a symbol's rules no exit can be sent, and the schedule's next turn may be far away.
+    """
+    try:
+        cached(source)
+    except StaleData:
+        if redis_client().set(f"{key_of(source)}:asked", b"1", nx=True, ex=30):
+            return refresh(source).ok
+    return False
+
+
 def cached(source: Source) -> SymbolCache:
     """The source's symbols, popular ones first: the fresh copy, else the last good one, with its age.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from bots.actors import run_all_active_bots_every_minute
 from bots.models import BotRun, ScreenRun
 from tests.support.cluster import tail, two_workers, wait_until_idle
@@ -53,9 +51,6 @@ def test_ticks_go_on_after_redis_was_emptied_and_nothing_is_doubled(make_desk, s
     assert desk.differences() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without symbols no exit is sent until the schedule refreshes them, up to 15 minutes"
-)
 def test_a_stop_is_kept_after_redis_was_emptied_and_the_workers_were_started_again(
     make_desk, start_workers, tmp_path
 ):
