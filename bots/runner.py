@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from django.db import transaction
 from bots import futures, inbox, runs, services
 from bots.models import BotConfig, BotRun
 from bots.runs import RunResult
-from bots.snapshot import MarketCache, doubtful_lanes, snapshot
+from bots.snapshot import MarketCache, snapshot
 from marketdata import prices, symbols
 from marketdata.types import Price, SymbolRules
 from tradebot import clock
@@ -38,7 +38,7 @@ from trading.books import count_day
 from trading.decide import difference
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
-from trading.models.journal import OPEN_STATES
+from trading.models.journal import DOUBT_STATES, OPEN_STATES
 from trading.types import Decision, LiveOrder, Wish
 
 logger = logging.getLogger(__name__)
@@ -159,13 +159,14 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
     now = run.now()
     with transaction.atomic(durable=True):
         state = lock_state(run.config.pk)
-        config = BotConfig.objects.select_related("account").get(pk=run.config.pk)
+        config = state.bot
         if config.version != run.config.version:
             run.market = MarketCache([config], now)
         run.config = config
         taken = inbox.take(state, config, now)
-        in_flight = _in_flight(run)
-        lanes = doubtful_lanes([config.pk]).get(config.pk, set())
+        doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
+        in_flight = _in_flight(run, doubts)
+        lanes = {row.lane for row in doubts}
         view = snapshot(config, state, run.market, lanes)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
@@ -178,10 +179,9 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         return prepared
 
 
-def _in_flight(run: _Run) -> bool:
+def _in_flight(run: _Run, doubts: Iterable[OrderRequest]) -> bool:
     now_ms = run.client.now_ms()
-    rows = OrderRequest.objects.filter(bot_id=run.config.pk, state="PREPARED")
-    return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in rows)
+    return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
 
 
 def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> None:
@@ -309,7 +309,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         now=run.now,
     )
     run.requests[-1] = sent
-    if not orders.finds_no_position(sent):
+    if sent.state != "ACCEPTED" and not orders.finds_no_position(sent):
         runs.note_outcome(run.config.pk, sent)
     return sent
 

@@ -44,9 +44,9 @@ def book_order(
     changes = _note_status(order, body, rules, now)
     _book_fills(order, body, client, rules, changes)
     order.save()
-    money.settle(request.account_id, request.market, changes)
+    balances = money.settle(request.account_id, request.market, changes)
     if request.reserved_amount:
-        money.release(request)
+        money.release(request, balances)
     rebook(order=order, state=state, rules=rules, now=now)
     return order
 
@@ -173,7 +173,7 @@ def rebook(*, order: Order | None, state: BotState, rules: SymbolRules | None, n
         filled_at=last,
         now=now,
     )
-    state.realized_total = books.realized_total + _paid(state.bot_id)
+    state.realized_total = books.realized_total + _paid(state)
     count_day(state, now)
     state.save()
     if order is not None:
@@ -189,10 +189,12 @@ def count_payment(state: BotState, amount: Decimal, now: datetime) -> None:
     )
 
 
-def _paid(bot_id: int, **when: datetime) -> Decimal:
-    """Funding and fees of liquidation that the bot received (or paid, negative) without an order."""
-    total = FundingPayment.objects.filter(bot_id=bot_id, **when).aggregate(total=Sum("amount"))["total"]
-    return total or ZERO
+def _paid(state: BotState, **when: datetime) -> Decimal:
+    """Funding and fees of liquidation that a futures bot received (or paid, negative) without an order."""
+    if state.bot.market != "futures":
+        return ZERO
+    payments = FundingPayment.objects.filter(bot_id=state.bot_id, **when)
+    return payments.aggregate(total=Sum("amount"))["total"] or ZERO
 
 
 def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
@@ -229,5 +231,5 @@ def count_day(state: BotState, now: datetime) -> None:
     ).aggregate(pnl=Sum("realized_pnl"), entries=Count("pk", filter=Q(purpose="ENTRY")))
     if state.trading_day != day:
         state.trading_day, state.daily_limit = day, ""
-    state.daily_pnl = (sums["pnl"] or ZERO) + _paid(state.bot_id, paid_at__gte=start, paid_at__lt=end)
+    state.daily_pnl = (sums["pnl"] or ZERO) + _paid(state, paid_at__gte=start, paid_at__lt=end)
     state.daily_trades_count = sums["entries"]

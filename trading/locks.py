@@ -19,9 +19,10 @@ def lock_state(bot_id: int, *, wait_seconds: float = 0) -> BotState:
     """The bot's state row, locked until the transaction ends.
 
     FOR NO KEY UPDATE: it does not block inserts that point at the bot. With `wait_seconds` 0 a busy row
-    raises BotBusy at once, else after that time. Raises BotState.DoesNotExist for an unknown bot.
+    raises BotBusy at once, else after that time. Its bot and account come with it, not locked: after a wait
+    they may be as old as the wait. Raises BotState.DoesNotExist for an unknown bot.
     """
-    rows = BotState.objects.filter(bot_id=bot_id)
+    rows = BotState.objects.filter(bot_id=bot_id).select_related("bot__account")
     try:
         if not wait_seconds:
             return rows.select_for_update(nowait=True, no_key=True, of=("self",)).get()

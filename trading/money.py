@@ -91,27 +91,34 @@ def margin_in_positions(account_id: int) -> Decimal:
     return sum(((price or ZERO) * size / leverage for price, size, leverage in sizes), ZERO)
 
 
-def release(request: OrderRequest) -> None:
-    """Give back what the request had reserved, in the commit that ends it."""
+def release(request: OrderRequest, locked: Mapping[str, AccountState] | None = None) -> None:
+    """Give back what the request had reserved, in the commit that ends it; `locked` are rows in hand."""
     if not request.reserved_amount:
         return
-    row = lock_balances(request.account_id, request.market, {request.reserved_asset})[request.reserved_asset]
+    asset = request.reserved_asset
+    row = (locked or {}).get(asset) or lock_balances(request.account_id, request.market, {asset})[asset]
     row.reserved = max(Decimal(0), row.reserved - request.reserved_amount)
     row.save(update_fields=["reserved"])
 
 
-def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> None:
-    """Book what fills changed of the account's free balances, by asset."""
-    asked_at = (
+def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> dict[str, AccountState]:
+    """Book what fills changed of the account's free balances, by asset; gives the locked rows."""
+    rows = lock_balances(account_id, market, set(changes))
+    for asset, row in rows.items():
+        row.free += changes[asset]
+        if row.asked_at is None:  # what the last snapshot lacked was zero then
+            row.asked_at = _last_asked_at(account_id, market)
+        row.save(update_fields=["free", "asked_at"])
+    return rows
+
+
+def _last_asked_at(account_id: int, market: str) -> datetime | None:
+    return (
         AccountState.objects.filter(account_id=account_id, market=market, asked_at__isnull=False)
         .order_by("-asked_at")
         .values_list("asked_at", flat=True)
         .first()
     )
-    for asset, row in lock_balances(account_id, market, set(changes)).items():
-        row.free += changes[asset]
-        row.asked_at = row.asked_at or asked_at  # what the last snapshot lacked was zero then
-        row.save(update_fields=["free", "asked_at"])
 
 
 def is_fresh(account_id: int, market: str, asset: str, now: datetime) -> bool:

@@ -229,9 +229,8 @@ def _apply(
     for effect in effects:
         if isinstance(effect, protocol.Book):
             body: dict[str, Any] = answer.body if answer else {}
+            state.rejections_in_a_row = 0  # booking saves the state
             book_order(request=request, state=state, body=body, client=client, rules=rules, now=now)
-            state.rejections_in_a_row = 0
-            state.save(update_fields=["rejections_in_a_row"])
         elif isinstance(effect, protocol.Release):
             release(request, state, answer, now)
     return request

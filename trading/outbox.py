@@ -78,7 +78,7 @@ def trade_made(trade: Trade, bot: Any) -> None:
 
 def day_counted(order: Order, state: BotState, now: datetime) -> None:
     """Tell that the bot has made as many entries today as it may, in the transaction that counts them."""
-    bot = order.bot
+    bot = state.bot
     if (
         order.purpose != "ENTRY"
         or not bot.max_daily_trades

@@ -54,21 +54,21 @@ def write_trades(
         entry.fills.append(fill)
         entry.realized += pnl
         entry.commission += commission_in_quote(fill, rules)
-    _write_own(own)
+    _write_own(state, own)
     _write_external(state, external)
 
 
-def _write_own(sums: dict[int, _Sum]) -> None:
+def _write_own(state: BotState, sums: dict[int, _Sum]) -> None:
     known = {trade.order_id: trade for trade in Trade.objects.filter(order_id__in=sums)}
     for order_id, trade in known.items():
         if order_id is not None and trade.realized_pnl != sums[order_id].realized:
             Trade.objects.filter(pk=trade.pk).update(realized_pnl=sums[order_id].realized)
     complete = Order.objects.filter(pk__in=set(sums) - set(known), fills_complete=True)
-    for order in complete.select_related("bot__account"):
+    for order in complete:
         found = sums[order.pk]
         trade = Trade.objects.create(
             bot_config_id=order.bot_id,
-            user_id=order.bot.user_id,
+            user_id=state.bot.user_id,
             order=order,
             symbol=order.symbol,
             side=order.side,
@@ -81,7 +81,7 @@ def _write_own(sums: dict[int, _Sum]) -> None:
             binance_order_id=order.exchange_order_id or 0,
             created_at=found.last,
         )
-        outbox.trade_made(trade, order.bot)
+        outbox.trade_made(trade, state.bot)
 
 
 def _write_external(state: BotState, sums: dict[int, _Sum]) -> None:
