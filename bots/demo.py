@@ -103,9 +103,9 @@ def trading_processes(session: DemoSession) -> list[ProcessSpec]:
     ]
 
 
-def wait_for_symbols(keep_waiting: Callable[[], None], market: str = "spot") -> list[str]:
-    """Fetch the market's symbols as soon as it answers; gives those that trade, popular ones first."""
-    source = source_for("paper", market)
+def wait_for_symbols(keep_waiting: Callable[[], None]) -> list[str]:
+    """Fetch the spot symbols as soon as the exchange answers; gives those that trade, popular ones first."""
+    source = source_for("paper", "spot")
     end = time.monotonic() + EXCHANGE_WAIT_SECONDS
     while True:
         refreshed = symbols.refresh(source)
@@ -114,6 +114,14 @@ def wait_for_symbols(keep_waiting: Callable[[], None], market: str = "spot") -> 
         if time.monotonic() > end:
             raise StaleData(f"The exchange at {source.base_url} does not answer: {refreshed.error}")
         keep_waiting()
+
+
+def futures_symbols() -> list[str]:
+    """The futures that trade, once the spot symbols are there; none where the exchange has no futures."""
+    source = source_for("paper", "futures")
+    if not symbols.refresh(source).ok:
+        return []
+    return [rules.symbol for rules in symbols.cached(source).trading]
 
 
 def seed(names: list[str], password: str, futures_names: Sequence[str] = ()) -> int:

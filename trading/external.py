@@ -14,7 +14,7 @@ from django.db.models import Max, Min
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import to_ms
-from trading import books, money
+from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
@@ -69,7 +69,7 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         books.rebook(order=None, state=state, rules=rules, now=now)
         foreign = [one for one in said if one.order_id not in own]
         found = _judge(state, foreign, names, theirs)
-        _tell(state, foreign, found)
+        _tell(state, foreign, found, now)
         return found
 
 
@@ -160,12 +160,18 @@ def _who(client_id: str) -> str:
     return next(found, BY_HAND)
 
 
-def _tell(state: BotState, foreign: list[FillSaid], found: Reconciled) -> None:
-    Trade.objects.filter(
+def _tell(state: BotState, foreign: list[FillSaid], found: Reconciled, now: datetime) -> None:
+    """Write why on the trades and the state, and tell the owner, in the transaction that books it."""
+    trades = Trade.objects.filter(
         bot_config_id=state.bot_id,
         purpose=EXTERNAL,
         binance_order_id__in={one.order_id for one in foreign},
-    ).update(reason=found.text)
+    )
+    trades.update(reason=found.text)
+    for trade in trades:
+        outbox.trade_made(trade, state.bot)
+    if state.hold:
+        outbox.held(state.bot, state.hold, found.text, now)
     state.status_reason = state.last_error_message = found.text
     if state.hold:
         state.status = f"paused ({state.hold})"

@@ -87,7 +87,7 @@ def _write_own(state: BotState, sums: dict[int, _Sum]) -> None:
 def _write_external(state: BotState, sums: dict[int, _Sum]) -> None:
     for order_id, found in sums.items():
         first = found.fills[0]
-        trade, is_new = Trade.objects.update_or_create(
+        Trade.objects.update_or_create(
             bot_config_id=state.bot_id,
             symbol=first.symbol,
             binance_order_id=order_id,
@@ -102,8 +102,6 @@ def _write_external(state: BotState, sums: dict[int, _Sum]) -> None:
                 "created_at": found.last,
             },
         )
-        if is_new:
-            outbox.trade_made(trade, state.bot)
 
 
 def commission_in_quote(fill: Fill, rules: SymbolRules | None) -> Decimal:

@@ -175,7 +175,7 @@ def entries_allowed(source: Source) -> tuple[bool, str]:
 def note_limits(source: Source, info: Mapping[str, Any]) -> Limits:
     """Remember the limits that exchangeInfo names, for all processes. What is senseless in it is left out."""
     limits = _limits_from(info.get("rateLimits"), DEFAULT_LIMITS[source.market])
-    _limits_cache[source.base_url] = (time.monotonic(), limits)
+    _limits_cache[_counted_at(source)] = (time.monotonic(), limits)
     text = json.dumps(
         {
             "weight": limits.weight_per_minute,
@@ -189,14 +189,14 @@ def note_limits(source: Source, info: Mapping[str, Any]) -> Limits:
 
 def limits_of(source: Source) -> Limits:
     """The limits of the source's host: those of exchangeInfo when known, else Binance's usual ones."""
-    cached = _limits_cache.get(source.base_url)
+    cached = _limits_cache.get(_counted_at(source))
     if cached and time.monotonic() - cached[0] < LIMITS_CACHE_SECONDS:
         return cached[1]
     try:
         limits = _stored_limits(source)
     except RedisDown:
         return cached[1] if cached else DEFAULT_LIMITS[source.market]
-    _limits_cache[source.base_url] = (time.monotonic(), limits)
+    _limits_cache[_counted_at(source)] = (time.monotonic(), limits)
     return limits
 
 

@@ -70,7 +70,7 @@ class Command(BaseCommand):
             time.sleep(0.1)
 
         names = demo.wait_for_symbols(wait)
-        futures_names = demo.wait_for_symbols(wait, "futures")
+        futures_names = demo.futures_symbols()
         count = demo.seed(names, current_demo().admin_password, futures_names)
         out.write(f"{count} bots are active on {demo.paper_address()}.")
 
