@@ -132,6 +132,7 @@ def test_trades_are_filtered_and_ordered(api: Api, bot: BotConfig) -> None:
     "query",
     [
         "created_at_after=0000-00-00",
+        "created_at_after=5%25 of %25s",
         "created_at_after=10000-01-01T00:00:00Z",
         "created_at_after=0001-01-01T00:00:00%2B14:00",
         "created_at_after=9999-12-31T23:59:59-14:00",
