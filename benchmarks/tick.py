@@ -23,7 +23,7 @@ from surroundings import servers
 SYMBOLS = [f"COIN{number:02}USDT" for number in range(50)]
 TRADERS = 200
 CYCLE_MINUTES = 80
-HISTORY_MINUTES = 800
+HISTORY_MINUTES = 820
 CHUNK = 100
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -121,7 +121,7 @@ class Bench:
         )
         settings.PAPER_SPOT_URL = settings.PAPER_FUTURES_URL = self.paper.url
         self.first = desk.FIRST + timedelta(minutes=HISTORY_MINUTES)
-        self._clock_to(self.first - timedelta(minutes=2))
+        self._clock_to(self.first - timedelta(minutes=runs + 5))
         self.source = source_for("paper", "spot")
         assert symbols.refresh(self.source).ok
         self.owner = get_user_model().objects.create_user("owner")
@@ -186,7 +186,8 @@ class Bench:
 
         walls, cpus, weights = [], [], []
         for run in range(self.runs + 1):
-            weights.append(self.go_to(self.first - timedelta(seconds=100 - 10 * run)))
+            minutes = self.runs + 2 - run  # before the first signal, a closed candle each time
+            weights.append(self.go_to(self.first - timedelta(minutes=minutes) + timedelta(seconds=2)))
             wall, cpu = self.tick()
             if run:  # the first one warms the workers up
                 walls.append(wall)
