@@ -116,7 +116,8 @@ class _Form(forms.Form):
     def full_clean(self) -> None:
         super().full_clean()
         for name, errors in self.errors.items():
-            errors.data = [ValidationError(f"{name} {text}") for text in list(errors)]
+            texts = [f"{name} {text}".replace("%", "%%") for text in list(errors)]  # django-filter formats
+            errors.data = [ValidationError(text) for text in texts]
 
 
 class Filters(django_filters.FilterSet):
