@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "row": {"type": "integer", "minimum": 0},
         "run": {"type": "string", "pattern": "^(inbox-)?[0-9]{1,18}$"},
     },
+    "ENUM_NAME_OVERRIDES": {"ChannelKindEnum": "bots.notifications.models.NotificationChannel.Kind"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "bots.api.schema.add_errors",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -20,8 +19,8 @@ from rest_framework.reverse import reverse
 from bots import services
 from bots.actors import wake_bot
 from bots.api.filters import BotFilters
-from bots.api.parsers import body
-from bots.api.scoping import OwnedViewSet, owned
+from bots.api.parsers import body, row_number
+from bots.api.scoping import OwnedViewSet, gone_is_404, owned
 from bots.api.serializers import (
     BotSerializer,
     BotSettingsSerializer,
@@ -101,7 +100,7 @@ class BotViewSet(OwnedViewSet):
 
     def destroy(self, request: Request, id: int) -> Response:
         """Delete the bot; its trades and runs stay. Refused while it is in position or in doubt."""
-        with _gone_is_404():
+        with gone_is_404("bot"):
             services.bot_delete(bot=self.get_object(), by=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -130,7 +129,7 @@ class BotViewSet(OwnedViewSet):
         """No entries any more; the exits of an open position run on."""
         bot = self.get_object()
         body(request, ())
-        with _gone_is_404():
+        with gone_is_404("bot"):
             services.bot_pause(bot=bot, by=request.user)
         return Response(self._shown(bot))
 
@@ -143,7 +142,7 @@ class BotViewSet(OwnedViewSet):
     def _ask(self, service: Callable[..., Any]) -> Response:
         bot = self.get_object()
         body(self.request, ())
-        with _gone_is_404(), transaction.atomic():
+        with gone_is_404("bot"), transaction.atomic():
             entry = service(bot=bot, by=self.request.user)
             if entry.handled_at is None:
                 transaction.on_commit(partial(wake_bot, bot.pk, entry.pk), robust=True)
@@ -156,17 +155,17 @@ class BotViewSet(OwnedViewSet):
             account = self._account(values.pop("account"))
             if account is None:
                 raise InvalidInput(NO_ACCOUNT, "account")
-        with _gone_is_404():
+        with gone_is_404("bot"):
             services.bot_change(bot=bot, values=values, by=self.request.user, account=account)
         return Response(self._shown(bot))
 
     def _account(self, value: object) -> ExchangeAccount | None:
         """The visitor's account of that number, or None."""
-        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**18
-        if not is_number:
+        number = row_number(value)
+        if number is None:
             return None
         rows = ExchangeAccount.objects.select_related("user")
-        return owned(rows, self.request.user).filter(pk=value).first()
+        return owned(rows, self.request.user).filter(pk=number).first()
 
     def _shown(self, bot: Any) -> dict[str, Any]:
         """The bot as it is in the database now."""
@@ -186,14 +185,3 @@ def _values(request: Request) -> dict[str, Any]:
             name: float(value) if isinstance(value, Decimal) else value for name, value in params.items()
         }
     return values
-
-
-@contextmanager
-def _gone_is_404() -> Iterator[None]:
-    """A bot that was deleted between look-up and lock is answered as if it had never been there."""
-    try:
-        yield
-    except InvalidInput as error:
-        if error.field != "bot":
-            raise
-        raise NotFound(str(error)) from None

@@ -14,6 +14,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from bots.models import BotRun
+from bots.notifications.models import Delivery, NotificationChannel
 from tradebot.inputs import shown
 from trading.models.fields import Market
 
@@ -179,3 +180,27 @@ class RunFilters(Filters):
     started_at_after = MomentFilter(field_name="started_at", lookup_expr="gte")
     started_at_before = MomentFilter(field_name="started_at", lookup_expr="lt")
     ordering = Ordering(started_at="started_at")
+
+
+class ChannelFilters(Filters):
+    """Notification channels."""
+
+    kind = OneOf(NotificationChannel.Kind.values)
+    is_active = Flag()
+    bot = IdFilter(field_name="bot_id")
+    ordering = Ordering(id="id", name="name", created_at="created_at")
+
+
+class DeliveryFilters(Filters):
+    """Deliveries."""
+
+    channel = IdFilter(field_name="channel_id")
+    state = OneOf(Delivery.State.values)
+    ordering = Ordering(created_at="created_at")
+
+
+class LimitsFilters(Filters):
+    """Limits across bots."""
+
+    account = IdFilter(field_name="account_id")
+    ordering = Ordering(id="id", updated_at="updated_at")

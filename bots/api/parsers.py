@@ -58,3 +58,9 @@ def body(request: Request, writable: Collection[str], read_only: Collection[str]
     if faults:
         raise InvalidInput(" ".join(faults.values()), next(iter(faults)), faults)
     return values
+
+
+def row_number(value: object) -> int | None:
+    """The number of a row that a field names, or None where it can be none."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**18
+    return int(value) if is_number else None  # type: ignore[call-overload,no-any-return]

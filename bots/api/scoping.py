@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,6 +20,17 @@ from tradebot.inputs import shown
 def owned(rows: QuerySet[Any], user: Any, owner_path: str = "user") -> QuerySet[Any]:
     """Those of the rows that `user` may see: a superuser all, others their own."""
     return rows if user.is_superuser else rows.filter(**{owner_path: user})
+
+
+@contextmanager
+def gone_is_404(noun: str) -> Iterator[None]:
+    """A row that was deleted between look-up and lock is answered as if it had never been there."""
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field != noun:
+            raise
+        raise NotFound(str(error)) from None
 
 
 class StrictQuery:

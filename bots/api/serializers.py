@@ -11,9 +11,12 @@ from rest_framework import serializers
 from rest_framework.reverse import reverse
 
 from bots.models import BotConfig, BotInbox, BotRun
+from bots.notifications.models import Delivery, NotificationChannel
+from bots.notifications.services import EVENTS
 from bots.validation import FIELDS
 from tradebot.clock import now
-from trading.models import BotState, ExchangeAccount, Trade
+from trading import limits_service
+from trading.models import BotState, ExchangeAccount, RiskLimits, Trade
 
 
 def plain(value: Decimal | None) -> str | None:
@@ -179,6 +182,93 @@ class InboxSerializer(RowSerializer):
     def get_url(self, entry: BotInbox) -> str:
         where: str = reverse("run", [self.get_id(entry)], request=self.context.get("request"))
         return where
+
+
+class EventsField(serializers.ListField):
+    """What a channel is told of."""
+
+    child = serializers.ChoiceField(EVENTS)
+
+
+class ChannelSerializer(RowSerializer):
+    """A notification channel; its secret never."""
+
+    events = EventsField()
+
+    class Meta:
+        model = NotificationChannel
+        exclude = ["taken_until", "waits_until", "silences"]
+
+
+class ChannelMadeSerializer(ChannelSerializer):
+    """A channel with the secret that was just made for it: the only answer that holds one."""
+
+    secret = serializers.CharField(
+        allow_null=True, read_only=True, help_text="Shown this once; null where none was made."
+    )
+
+
+class ChannelChangeSerializer(RowSerializer):
+    """What is sent to change a channel."""
+
+    events = EventsField()
+
+    class Meta:
+        model = NotificationChannel
+        fields = ["name", "target", "events", "bot", "is_active"]
+
+
+class SecretSerializer(serializers.Serializer):
+    """A signing secret of one's own, or none to have one made."""
+
+    secret = serializers.CharField(
+        required=False, write_only=True, help_text="whsec_ and 24 to 64 bytes in base64; webhooks only."
+    )
+
+
+class ChannelSettingsSerializer(SecretSerializer, ChannelChangeSerializer):
+    """What is sent to create a channel; bots.notifications.services is what judges it."""
+
+    class Meta:
+        model = NotificationChannel
+        fields = ["kind", "name", "target", "events", "bot", "is_active", "secret"]
+
+
+class DeliverySerializer(RowSerializer):
+    """One message on its way to one channel."""
+
+    event = serializers.CharField(source="message.event", read_only=True)
+    message_id = serializers.CharField(
+        source="message.message_id", read_only=True, help_text="The webhook-id header."
+    )
+
+    class Meta:
+        model = Delivery
+        exclude = ["message"]
+
+
+class LimitsSerializer(RowSerializer):
+    """Limits of one account, or over all accounts where account is null. A null limit does not limit."""
+
+    class Meta:
+        model = RiskLimits
+        fields = "__all__"
+
+
+class LimitsChangeSerializer(RowSerializer):
+    """What is sent to change limits; null is none."""
+
+    class Meta:
+        model = RiskLimits
+        fields = limits_service.FIELDS
+
+
+class LimitsSettingsSerializer(RowSerializer):
+    """What is sent to set limits."""
+
+    class Meta:
+        model = RiskLimits
+        fields = ("account", *limits_service.FIELDS)
 
 
 def _is_today(state: BotState) -> bool:

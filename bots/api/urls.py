@@ -7,6 +7,8 @@ from django.urls import path, re_path, register_converter
 from bots.api.accounts import AccountViewSet
 from bots.api.auth import LoginView, LogoutView
 from bots.api.bots import BotViewSet
+from bots.api.limits import LimitsViewSet
+from bots.api.notifications import ChannelViewSet, DeliveryViewSet
 from bots.api.runs import BotRunViewSet, RunViewSet
 from bots.api.schema import DocsView, NothingHereView, SchemaView
 from bots.api.summary import SummaryView
@@ -43,6 +45,7 @@ register_converter(RunConverter, "run")
 
 LIST = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+PART = {method: name for method, name in ONE.items() if method != "put"}
 ACTIONS = ("start", "pause", "stop", "run", "close")
 
 urlpatterns = [
@@ -59,6 +62,24 @@ urlpatterns = [
     path("v1/runs/<run:id>/", RunViewSet.as_view({"get": "retrieve"}), name="run"),
     path("v1/accounts/", AccountViewSet.as_view(LIST), name="accounts"),
     path("v1/accounts/<row:id>/", AccountViewSet.as_view(ONE), name="account"),
+    path("v1/notifications/channels/", ChannelViewSet.as_view(LIST), name="channels"),
+    path("v1/notifications/channels/<row:id>/", ChannelViewSet.as_view(PART), name="channel"),
+    *(
+        path(
+            f"v1/notifications/channels/<row:id>/{action}/",
+            ChannelViewSet.as_view({"post": action}),
+            name=f"channel-{action}",
+        )
+        for action in ("test", "rotate")
+    ),
+    path("v1/notifications/deliveries/", DeliveryViewSet.as_view({"get": "list"}), name="deliveries"),
+    path(
+        "v1/notifications/deliveries/<row:id>/",
+        DeliveryViewSet.as_view({"get": "retrieve"}),
+        name="delivery",
+    ),
+    path("v1/limits/", LimitsViewSet.as_view(LIST), name="limits"),
+    path("v1/limits/<row:id>/", LimitsViewSet.as_view(PART), name="limits-row"),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),
     path("v1/auth/login/", LoginView.as_view(), name="login"),

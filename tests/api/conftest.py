@@ -20,6 +20,20 @@ def no_symbols() -> None:
 
 
 @pytest.fixture
+def public_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every host name leads to a public address; no name server is asked."""
+    monkeypatch.setattr("tradebot.webhooks.resolve_name", lambda host, port: ["93.184.215.14"])
+
+
+@pytest.fixture
+def delivered(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """One item for each time that a delivery was asked for; no message is sent."""
+    calls: list[bool] = []
+    monkeypatch.setattr("bots.api.notifications.deliver_soon", lambda: calls.append(True))
+    return calls
+
+
+@pytest.fixture
 def owner(db: None) -> Any:
     """A user who is neither staff nor superuser."""
     return make_owner("olga")

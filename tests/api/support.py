@@ -11,6 +11,8 @@ from django.test import Client
 from knox.models import AuthToken
 
 from bots.models import BotConfig, BotRun
+from bots.notifications.models import NotificationChannel
+from bots.notifications.services import channel_create
 from tests.support.owners import NOW, make_order, make_request
 from trading.models import Trade
 
@@ -89,3 +91,9 @@ def make_run(bot: BotConfig, number: int = 0, **changes: Any) -> BotRun:
     at = NOW + timedelta(minutes=number)
     values = {"trigger": "minute", "key": at.isoformat(), "slot": at, "started_at": at, "outcome": "traded"}
     return BotRun.objects.create(bot=bot, **values | changes)
+
+
+def make_channel(user: Any, **values: Any) -> NotificationChannel:
+    """An e-mail channel of the user, told of trades, unless told otherwise."""
+    values = {"name": "mine", "kind": "email", "target": "me@example.com", "events": ["trade"]} | values
+    return channel_create(user=user, **values).channel

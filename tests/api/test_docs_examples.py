@@ -52,7 +52,11 @@ def run_all(url: str) -> list[str]:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_examples_run_and_answer_as_the_page_says(
-    live_server: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+    live_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    public_names: None,
+    delivered: list[bool],
 ) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     monkeypatch.setattr("bots.api.bots.wake_bot", answer_at_once)

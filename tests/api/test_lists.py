@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connection
@@ -197,3 +198,9 @@ def _queries(api: Api, path: str) -> int:
 def test_a_superuser_lists_every_owners_rows(bot: BotConfig) -> None:
     make_bot(make_account(make_owner()), name="second")
     assert names(Api(make_owner(superuser=True))) == ["first", "second"]
+
+
+@pytest.mark.parametrize("value", ["%", "%s", "%(a)s", "100%%"])
+def test_a_percent_sign_in_a_filter_is_shown_as_it_was_sent(api: Api, bot: BotConfig, value: str) -> None:
+    error = error_of(api.send("GET", f"bots/{bot.pk}/runs/?started_at_after={quote(value)}"), 400)
+    assert repr(value) in error["fields"]["started_at_after"]

@@ -9,8 +9,10 @@ import pytest
 from bots import services
 from bots.api import urls
 from bots.models import BotConfig
-from tests.api.support import METHODS, Api, error_of, make_run, make_trade
+from bots.notifications.services import channel_test
+from tests.api.support import METHODS, Api, error_of, make_channel, make_run, make_trade
 from tests.support.owners import make_account, make_bot, make_owner, put_in_position, row_counts, values_of
+from trading.limits_service import limits_create
 from trading.models import ExchangeAccount
 
 pytestmark = pytest.mark.django_db
@@ -24,6 +26,10 @@ def addresses(bot: BotConfig) -> Iterator[str]:
     """Each address that names a row of the bot's owner."""
     ids = {"v1/bots/": [bot.pk], "v1/accounts/": [bot.account_id], "v1/runs/": [make_run(bot).pk]}
     ids["v1/runs/"].append(f"inbox-{services.bot_start(bot=bot, by=bot.user).pk}")
+    channel, limits = make_channel(bot.user), limits_create(user=bot.user, account=bot.account, values={})
+    ids["v1/notifications/channels/"] = [channel.pk]
+    ids["v1/notifications/deliveries/"] = [channel_test(channel=channel, by=bot.user).pk]
+    ids["v1/limits/"] = [limits.pk]
     for route in WITH_ID:
         head, tail = route.split("<")
         for row in ids[head]:
@@ -37,8 +43,15 @@ def foreign(bot: BotConfig) -> BotConfig:
 
 
 def test_there_are_addresses_to_walk() -> None:
-    assert len(WITH_ID) == 11
-    assert {route.split("<")[0] for route in WITH_ID} == {"v1/bots/", "v1/accounts/", "v1/runs/"}
+    assert len(WITH_ID) == 16
+    assert {route.split("<")[0] for route in WITH_ID} == {
+        "v1/bots/",
+        "v1/accounts/",
+        "v1/runs/",
+        "v1/notifications/channels/",
+        "v1/notifications/deliveries/",
+        "v1/limits/",
+    }
 
 
 def test_another_users_row_is_404_for_every_method(api: Api, foreign: BotConfig) -> None:
@@ -98,6 +111,9 @@ def test_lists_and_the_summary_hold_ones_own_rows_only(api: Api, bot: BotConfig,
     assert [row["id"] for row in api.get("trades/")["results"]] == [mine.pk]
     assert api.get(f"trades/?bot_config={foreign.pk}")["results"] == []
     assert api.get(f"bots/?account={foreign.account_id}")["results"] == []
+    list(addresses(foreign))
+    for path in ("notifications/channels/", "notifications/deliveries/", "limits/"):
+        assert api.get(path)["results"] == []
     summary = api.get("summary/")
     assert (summary["open_positions"], summary["bots"]) == ([], {"paused": 1})
 

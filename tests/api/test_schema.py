@@ -23,10 +23,12 @@ from schemathesis.specs.openapi.checks import (
 
 from bots.api import urls
 from bots.models import BotConfig, BotInbox
+from bots.notifications.services import channel_test
 from marketdata.symbols import cached
-from tests.api.support import Api, make_run, make_trade
+from tests.api.support import Api, make_channel, make_run, make_trade
 from tests.support.owners import NOW
 from tradebot.binance.sources import source_for
+from trading.limits_service import limits_create
 
 pytestmark = pytest.mark.django_db
 
@@ -108,7 +110,12 @@ def walk(operation: Any, token: str, ids: list[Any], mode: GenerationMode) -> in
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_says(
-    api: Api, bot: BotConfig, monkeypatch: pytest.MonkeyPatch, settings: Any
+    api: Api,
+    bot: BotConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    public_names: None,
+    delivered: list[bool],
 ) -> None:
     settings.API_REQUESTS_PER_MINUTE = dict.fromkeys(settings.API_REQUESTS_PER_MINUTE, 10**9)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -123,13 +130,21 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
     operations = [result.ok() for result in schema.get_all_operations()]
     operations = [each for each in operations if not each.path.endswith("/auth/logout/")]
     operations.sort(key=lambda each: each.method == "delete")
-    ids = {"accounts": [bot.account_id], "bots": [bot.pk], "runs": [run.pk, f"inbox-{entry.pk}"]}
+    channel = make_channel(bot.user, kind="webhook", target="https://example.com/hook")
+    ids = {
+        "accounts": [bot.account_id],
+        "bots": [bot.pk],
+        "runs": [run.pk, f"inbox-{entry.pk}"],
+        "notifications/channels": [channel.pk],
+        "notifications/deliveries": [channel_test(channel=channel, by=bot.user).pk],
+        "limits": [limits_create(user=bot.user, account=bot.account, values={}).pk],
+    }
     sent = 0
     for operation in operations:
-        kind = operation.path.split("/")[3]
+        kind = operation.path.removeprefix("/api/v1/").split("/{id}")[0]
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
             sent += walk(operation, token, ids.get(kind, []), mode)
-    assert len(operations) == 25
+    assert len(operations) == 39
     assert sent > 150
