@@ -126,7 +126,24 @@ class Bench:
         assert symbols.refresh(self.source).ok
         self.owner = get_user_model().objects.create_user("owner")
         self._make_bots(bots)
-        self.feed = Feed(schedule.series_in_use, lambda slot: None, ExchangeClient, clock.now)
+        self.asked = asked = {"requests": 0, "weight": 0}
+
+        class CountingClient(ExchangeClient):
+            """Counts what the feed asks for; weights by binance-spot-api-docs, rest-api.md."""
+
+            def klines(self, *args: Any, **options: Any) -> list[list[Any]]:
+                """One series."""
+                asked["requests"] += 1
+                asked["weight"] += 2
+                return super().klines(*args, **options)
+
+            def prices(self) -> dict[str, str]:
+                """All prices at once."""
+                asked["requests"] += 1
+                asked["weight"] += 4
+                return super().prices()
+
+        self.feed = Feed(schedule.series_in_use, lambda slot: None, CountingClient, clock.now)
         env = {"PAPER_SPOT_URL": self.paper.url, "PAPER_FUTURES_URL": self.paper.url}
         specs = [
             worker_spec("screen", env, "screen", processes=2, threads=1),
@@ -157,17 +174,15 @@ class Bench:
         self.paper.control("/paper/clock", {"now_ms": self.clock.to_ms(moment)})
         self.clock.step_to(moment)
 
-    def go_to(self, moment: Any) -> int:
-        """Step the clock and feed the market; gives the request weight that it took."""
-        from tradebot.binance import budget
-
+    def go_to(self, moment: Any) -> dict[str, int]:
+        """Step the clock and feed the market; gives the requests and the weight that it took."""
         self._clock_to(moment)
-        used = budget.usage(self.source).used
+        self.asked.update(requests=0, weight=0)
         self.feed.refresh_series()
         self.feed.warm_up(self.clock.now())
         self.feed.poll_closed(self.clock.now())
         self.feed.poll_prices(self.clock.now())
-        return max(0, budget.usage(self.source).used - used)
+        return dict(self.asked)
 
     def tick(self) -> tuple[float, float]:
         """Send the scheduler's actor, wait until all is done; gives wall and workers' CPU seconds."""
@@ -184,10 +199,10 @@ class Bench:
         """All bots hold: nothing but the screens happens."""
         from bots.models import ScreenRun
 
-        walls, cpus, weights = [], [], []
+        walls, cpus, asked = [], [], []
         for run in range(self.runs + 1):
             minutes = self.runs + 2 - run  # before the first signal, a closed candle each time
-            weights.append(self.go_to(self.first - timedelta(minutes=minutes) + timedelta(seconds=2)))
+            asked.append(self.go_to(self.first - timedelta(minutes=minutes) + timedelta(seconds=2)))
             wall, cpu = self.tick()
             if run:  # the first one warms the workers up
                 walls.append(wall)
@@ -203,7 +218,8 @@ class Bench:
             "seconds": round(wall, 3),
             "bots_per_s": round(self.number / wall),
             "cpu_us_per_bot": round(statistics.median(cpus) / self.number * 1e6, 1),
-            "weight_of_the_feed_per_minute": statistics.median(weights[1:]),
+            "requests_per_closed_candle": statistics.median(one["requests"] for one in asked[1:]),
+            "weight_per_closed_candle": statistics.median(one["weight"] for one in asked[1:]),
             "workers_pss_mib": memory_mib(pids),
             "floor_seconds": round(floor, 3),
             "floor_bots_per_s": round(self.number / floor),
