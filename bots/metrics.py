@@ -9,7 +9,6 @@ from typing import Any
 
 import dramatiq
 import redis
-from django.apps import apps
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db.models import Count, Max, Min, Q
@@ -18,13 +17,14 @@ from prometheus_client.registry import Collector as BaseCollector
 
 from bots.health_checks import price_ages, queues, sources_in_use
 from bots.models import BotConfig, BotRun, BotState, ScreenRun
+from bots.notifications.models import Delivery
 from marketdata import feed, symbols
 from tradebot import beats, clock
 from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading.models import Order, OrderRequest
+from trading.models import Order, OrderRequest, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
 PREFIX = "tradebot_"
@@ -38,12 +38,6 @@ def gauge(name: str, text: str, rows: Rows, labels: Sequence[str] = ()) -> Gauge
     for values, value in rows:
         family.add_metric(list(values), value)
     return family
-
-
-def has_model(label: str) -> bool:
-    """Whether this version of the project has the table (`app.Model`)."""
-    app, _, model = label.partition(".")
-    return model.lower() in apps.all_models[app]
 
 
 class Collector(BaseCollector):
@@ -189,13 +183,11 @@ def bots(now: datetime) -> Iterator[Metric]:
 
 def outbox(now: datetime) -> Iterator[Metric]:
     """Notifications that are not yet given to their channels, and deliveries that were not yet taken."""
-    for name, model, waiting in (
-        ("outbox_messages", "trading.OutboxMessage", Q(routed_at__isnull=True)),
-        ("outbox_deliveries", "bots.Delivery", Q(state="pending")),
+    for name, waiting in (
+        ("outbox_messages", OutboxMessage.objects.filter(routed_at__isnull=True)),
+        ("outbox_deliveries", Delivery.objects.filter(state="pending")),
     ):
-        if not has_model(model):
-            continue
-        found = apps.get_model(model).objects.filter(waiting).order_by()
+        found = waiting.order_by()
         sums = found.aggregate(count=Count("pk"), oldest=Min("created_at"))
         age = (now - sums["oldest"]).total_seconds() if sums["oldest"] else 0.0
         yield gauge(f"{name}_waiting", "Notifications on their way.", [((), sums["count"])])
