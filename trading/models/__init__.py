@@ -13,9 +13,11 @@ from trading.models.journal import Adjustment, Fill, FundingPayment, Order, Orde
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
+from trading.models.sweep import AccountSweep, Orphan, TradeCursor
 
 __all__ = [
     "AccountState",
+    "AccountSweep",
     "Adjustment",
     "AuditEntry",
     "BotState",
@@ -25,10 +27,12 @@ __all__ = [
     "FundingPayment",
     "Order",
     "OrderRequest",
+    "Orphan",
     "OutboxMessage",
     "OwnerState",
     "RiskLimits",
     "SymbolClaim",
     "SymbolSetup",
     "Trade",
+    "TradeCursor",
 ]
