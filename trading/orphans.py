@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from marketdata import symbols
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms, to_ms
 from tradebot.errors import BotBusy, InvalidInput, OrderNotFound, Refused
-from trading import audit, books, external, outbox, wire
+from trading import audit, books, external, money, outbox, wire
 from trading.filters import format_decimal
 from trading.ids import ALPHABET, PREFIX
 from trading.locks import lock_state
@@ -27,6 +27,8 @@ from trading.swept import LOCK_SECONDS, Scope
 logger = logging.getLogger(__name__)
 
 ADOPTED = "adopted"
+QUOTE = "USDT"
+JUST_AFTER = timedelta(milliseconds=1)  # the question follows what was booked at `now`
 PAGE = 1000
 ENDED = books.TERMINAL
 
@@ -198,6 +200,7 @@ def adopt(
         raise Refused(str(error)) from None
     except IntegrityError as error:
         raise Refused(_why_not(error)) from None
+    renew_balances(orphan.account_id, orphan.market, client, now)
     order.refresh_from_db()
     return order
 
@@ -225,7 +228,14 @@ def cancel(*, orphan: Orphan, by: Any, client: ExchangeClient, now: datetime) ->
         if seen is not None:
             orphan.executed, orphan.status, orphan.body = seen.executed, seen.status, seen.body
         _resolve(orphan, Orphan.Resolution.CANCELLED, by, now)
+    renew_balances(orphan.account_id, orphan.market, client, now)
     return orphan
+
+
+def renew_balances(account_id: int, market: str, client: ExchangeClient, now: datetime) -> None:
+    """Ask for the balances anew: what was booked late may have been in the last answer already."""
+    free = wire.wire_of(market).free(client.account())
+    money.apply_snapshot(account_id, market, QUOTE, free, now + JUST_AFTER)
 
 
 def _book_external(orphan: Orphan, client: ExchangeClient, now: datetime) -> None:

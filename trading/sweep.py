@@ -17,16 +17,24 @@ from django.utils import timezone
 
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import BotBusy, ExchangeError, RateLimited
-from trading import money, sweep_money, sweep_orders, sweep_trades
-from trading.models import AccountSweep, BotState, ExchangeAccount, OrderRequest, SymbolClaim, TradeCursor
+from trading import money, orphans, sweep_money, sweep_orders, sweep_trades
+from trading.models import (
+    AccountSweep,
+    BotState,
+    ExchangeAccount,
+    OrderRequest,
+    Orphan,
+    SymbolClaim,
+    TradeCursor,
+)
 from trading.models.journal import DOUBT_STATES
 from trading.swept import Scope, Swept
 from trading.wire import wire_of
 
 logger = logging.getLogger(__name__)
 
-QUOTE = "USDT"
 TAKEN_FOR = timedelta(minutes=3)  # longer than a sweep's time limit
+RETRY_AFTER = timedelta(minutes=2)  # an error: it may last, and others wait
 SYMBOLS_A_SWEEP = 3  # whose trades are asked for though nothing points to them, the longest unasked first
 __all__ = ["Swept", "accounts_due", "is_settled", "mark_all_doubtful", "mark_doubtful", "sweep_account"]
 
@@ -54,8 +62,19 @@ def sweep_account(account: ExchangeAccount, market: str, client: ExchangeClient,
     except ExchangeError as error:
         swept.error = str(error)
     finally:
+        if swept.error and swept.look_again_at is None:
+            swept.look_again_at = now + RETRY_AFTER
         _leave(row, swept, now)
     return swept
+
+
+def note_failure(account: ExchangeAccount, market: str, error: str, now: datetime) -> None:
+    """Keep why an account can't even be asked; it is tried again later."""
+    AccountSweep.objects.update_or_create(
+        account=account,
+        market=market,
+        defaults={"error": error, "asked_at": now, "look_at": now + RETRY_AFTER},
+    )
 
 
 def _sweep(scope: Scope) -> None:
@@ -75,7 +94,10 @@ def _sweep(scope: Scope) -> None:
             sweep_money.compare_positions(scope, rows)
         sweep_money.compare_balances(scope)
     _note_halted(scope)
-    money.apply_snapshot(scope.account.pk, market, QUOTE, wire.free(answer), scope.now)
+    if scope.swept.booked:
+        orphans.renew_balances(scope.account.pk, market, client, scope.now)
+    else:
+        money.apply_snapshot(scope.account.pk, market, orphans.QUOTE, wire.free(answer), scope.now)
     scope.row.suspects = {key: seen for key, seen in scope.row.suspects.items() if key in scope.kept_suspects}
 
 
@@ -150,12 +172,12 @@ def mark_all_doubtful(why: str, now: datetime) -> int:
 
 
 def accounts_due(now: datetime) -> list[AccountSweep]:
-    """The accounts to sweep, in the order in which they are due: doubtful first, then the longest unswept.
+    """The accounts to sweep, in the order in which they are due: doubtful first, then the longest unasked.
 
-    Those with bots that may trade or hold something, and those where something is open. An account is
-    doubtful by itself while a request of its is in doubt, and until it was swept after one ended.
+    An account is doubtful by itself while a request of its is in doubt, and until it was swept after one
+    ended.
     """
-    _make_rows()
+    make_rows()
     open_doubt = OrderRequest.objects.filter(state__in=DOUBT_STATES).exclude(state="PREPARED")
     doubts = set(open_doubt.order_by().values_list("account_id", "market").distinct())
     asked_for = OrderRequest.objects.filter(asked_count__gt=0, resolved_at__isnull=False)
@@ -181,7 +203,7 @@ def accounts_due(now: datetime) -> list[AccountSweep]:
     return sorted(found, key=lambda row: not is_doubtful(row))
 
 
-def _make_rows() -> None:
+def make_rows() -> None:
     """A row for each account and market that bots trade or hold something in; rows of others stay behind."""
     states = BotState.objects.filter(
         Q(bot__is_active=True) | Q(in_position=True), bot__deleted_at__isnull=True
@@ -203,5 +225,5 @@ def is_settled(account_id: int, market: str) -> bool:
     row = AccountSweep.objects.filter(account_id=account_id, market=market).first()
     if row is None or row.swept_at is None or row.error or row.findings or row.doubtful:
         return False
-    orphans = row.account.orphans.filter(market=market, resolved_at__isnull=True)  # type: ignore[attr-defined]
-    return not orphans.exists()
+    rows = Orphan.objects.filter(account_id=account_id, market=market, resolved_at__isnull=True)
+    return not rows.exists()

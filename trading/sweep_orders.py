@@ -40,7 +40,7 @@ def open_on_exchange(client: ExchangeClient, market: str) -> list[Seen]:
 def live_orders_due(now: datetime) -> list[tuple[int, str]]:
     """Accounts and markets with a resting order that was not asked about for five minutes."""
     rows = (
-        _resting()
+        resting()
         .annotate(known_at=Coalesce("asked_at", "created_at"))
         .filter(known_at__lte=now - ASK_AGAIN)
         .order_by()
@@ -56,7 +56,7 @@ def live_orders_changed(account: Any, market: str, client: ExchangeClient, now: 
     Orders that are as the journal has them count as asked about now. Raises the client's errors.
     """
     found = open_on_exchange(client, market)
-    mine = list(_resting().filter(account=account, market=market).select_related("request"))
+    mine = list(resting().filter(account=account, market=market).select_related("request"))
     changed = changed_orders(mine, found)
     same = [order.pk for order in mine if order not in changed]
     Order.objects.filter(pk__in=same).update(asked_at=now)
@@ -106,8 +106,8 @@ def compare(scope: Scope, found: list[Seen]) -> None:
             strangers.append(seen)
     for seen in strangers:
         judge_stranger(scope, seen)
-    resting = list(_resting().filter(**scope.where).select_related("request"))
-    for order in changed_orders(resting, found):
+    mine = list(resting().filter(**scope.where).select_related("request"))
+    for order in changed_orders(mine, found):
         scope.wake(order.bot_id, f"order {order.client_order_id}")
     orphans.gone(scope, {(one.symbol, one.number, one.is_conditional) for one in found})
 
@@ -217,7 +217,7 @@ def _ended(request: OrderRequest, client: ExchangeClient) -> dict[str, Any]:
     return legs.ask(request, client)
 
 
-def _resting() -> QuerySet[Order]:
+def resting() -> QuerySet[Order]:
     """Orders that the exchange has taken and that may be working there."""
     return Order.objects.filter(live=True, request__state="ACCEPTED").filter(
         Q(exchange_order_id__isnull=False) | Q(request__exchange_list_id__isnull=False)

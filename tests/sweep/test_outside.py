@@ -128,9 +128,7 @@ def test_a_deposit_and_a_withdrawal_of_money_are_booked_and_pause_nobody(spot: D
         spot.wait(1)
         spot.paper.control("/paper/accounts", {"apiKey": key_of(spot), "balances": {"USDT": plain(free)}})
         found = sweep_twice(spot)
-        assert found.findings == [
-            f"spot: {kind} of {plain(abs(change))} USDT: no order explains it"
-        ]
+        assert found.findings == [f"spot: {kind} of {plain(abs(change))} USDT: no order explains it"]
         row = Adjustment.objects.get(kind=kind)
         assert (row.quantity, row.asset, row.bot) == (change, "USDT", None)
     assert spot.state(bot).hold == ""
