@@ -79,6 +79,7 @@ class _Client(AsyncClient):  # type: ignore[misc]
         self.timestamp_offset = offset_ms
         self.ws_api._url = spot_url(source)
         self.ws_api._ws_kwargs = {"proxy": None}
+        self.ws_api.MAX_RECONNECTS = 0  # the caller opens another stream
 
 
 def spot_url(source: Source) -> str:
@@ -113,6 +114,7 @@ async def user_stream(
             manager.FSTREAM_URL = futures_url(source)
             manager.ws_kwargs = {"proxy": None}
             socket = manager.user_socket() if source.market == "spot" else manager.futures_user_socket()
+            socket.MAX_RECONNECTS = 0
             await asyncio.wait_for(socket.connect(), OPEN_SECONDS)
         except _FAULTS as error:
             raise StreamLost(_sentence(error)) from None
