@@ -7,19 +7,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import redis
 
 from bots import inbox
 from bots.models import BotInbox
 from marketdata import prices
+from tradebot import clock
 from tradebot.binance.budget import Lane
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading import sweep, sweep_orders
+from trading import orphans, sweep, sweep_orders
 from trading.accounts import client_for
-from trading.models import AccountSweep, ExchangeAccount, Order
+from trading.models import AccountSweep, ExchangeAccount, Order, Orphan
 from trading.sweep import Swept
 
 logger = logging.getLogger(__name__)
@@ -72,6 +74,24 @@ def ask_for_orders(account_id: int, market: str, now: datetime) -> list[Wake]:
     client = client_for(account, market, "background")
     changed = sweep_orders.live_orders_changed(account, market, client, now)
     return leave(dict.fromkeys(changed, f"asked:{now:%Y-%m-%dT%H:%M}"), now)
+
+
+def orphan_adopt(*, orphan: Orphan, by: Any) -> Order:
+    """Make an order that the journal lacks one of its bot's. Raises what trading.orphans.adopt raises."""
+    orphans.may_end(orphan, by)
+    client = client_for(orphan.account, orphan.market, "exit")
+    order = orphans.adopt(orphan=orphan, by=by, client=client, now=clock.now())
+    sweep.mark_doubtful(orphan.account_id, orphan.market, "an order was adopted", clock.now())
+    return order
+
+
+def orphan_cancel(*, orphan: Orphan, by: Any) -> Orphan:
+    """Cancel an order that the journal lacks. Raises what trading.orphans.cancel raises."""
+    orphans.may_end(orphan, by)
+    client = client_for(orphan.account, orphan.market, "exit")
+    ended = orphans.cancel(orphan=orphan, by=by, client=client, now=clock.now())
+    sweep.mark_doubtful(orphan.account_id, orphan.market, "an order was cancelled", clock.now())
+    return ended
 
 
 def leave(wakes: dict[int, str], now: datetime) -> list[Wake]:

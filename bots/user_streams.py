@@ -24,6 +24,7 @@ from django.db.models import Q
 from bots import reconciling
 from bots.actors import sweep_soon, wake_bot
 from bots.models import BotConfig
+from tradebot import beats
 from tradebot.binance.sources import source_for
 from tradebot.binance.streams import StreamLost, user_stream
 from tradebot.clock import to_ms
@@ -36,7 +37,7 @@ from trading.sweep import mark_doubtful
 
 logger = logging.getLogger(__name__)
 
-BEAT_KEY = "user-streams:beat"
+BEAT_KEY = beats.USER_STREAMS_KEY
 STATE_KEY = "user-streams"  # a hash: account:market, what of its stream is known
 BEAT_SECONDS = 60
 POLL_SECONDS = 5.0  # accounts come and go

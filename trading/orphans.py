@@ -176,7 +176,7 @@ def adopt(
 
     Raises Refused with what to do, InvalidInput for somebody else's orphan, and the client's errors.
     """
-    _may(orphan, by)
+    may_end(orphan, by)
     bot_id = bot_id or orphan.bot_id
     if orphan.kind == Orphan.Kind.FOREIGN:
         raise Refused("This order is not TradeBot's, so it can't be adopted; cancel it, or let it end.")
@@ -210,7 +210,7 @@ def cancel(*, orphan: Orphan, by: Any, client: ExchangeClient, now: datetime) ->
 
     Raises Refused, InvalidInput for somebody else's orphan, and the client's errors.
     """
-    _may(orphan, by)
+    may_end(orphan, by)
     if orphan.resolved_at is not None:
         raise Refused(f"This order was {orphan.get_resolution_display()} already.")
     with contextlib.suppress(OrderNotFound):  # it is not open: what it has traded is asked for below
@@ -355,7 +355,8 @@ def _resolve(orphan: Orphan, resolution: str, by: Any, now: datetime) -> None:
     )
 
 
-def _may(orphan: Orphan, by: Any) -> None:
+def may_end(orphan: Orphan, by: Any) -> None:
+    """Raise InvalidInput for a user who neither owns the account nor is a superuser."""
     if not (by.is_superuser or orphan.account.user_id == by.pk):
         raise InvalidInput(f"There is no orphan {orphan.pk}; look at the list of your own.", "orphan")
 

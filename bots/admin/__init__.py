@@ -8,13 +8,16 @@ from knox.models import AuthToken
 from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
+from bots.admin.orphans import AccountSweepAdmin, OrphanAdmin
 
 __all__ = [
+    "AccountSweepAdmin",
     "BotConfigAdmin",
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeliveryAdmin",
     "NotificationChannelAdmin",
+    "OrphanAdmin",
     "ScreenRunAdmin",
 ]
 

@@ -16,7 +16,7 @@ from bots.notifications.services import EVENTS
 from bots.validation import FIELDS
 from tradebot.clock import now
 from trading import limits_service
-from trading.models import BotState, ExchangeAccount, RiskLimits, Trade
+from trading.models import BotState, ExchangeAccount, Orphan, RiskLimits, Trade
 
 
 def plain(value: Decimal | None) -> str | None:
@@ -269,6 +269,14 @@ class LimitsSettingsSerializer(RowSerializer):
     class Meta:
         model = RiskLimits
         fields = ("account", *limits_service.FIELDS)
+
+
+class OrphanSerializer(RowSerializer):
+    """An order on the exchange that the journal lacks; `resolved_at` is null while it is open."""
+
+    class Meta:
+        model = Orphan
+        exclude = ["body", "by"]
 
 
 def _is_today(state: BotState) -> bool:

@@ -9,6 +9,7 @@ from bots.api.auth import LoginView, LogoutView
 from bots.api.bots import BotViewSet
 from bots.api.limits import LimitsViewSet
 from bots.api.notifications import ChannelViewSet, DeliveryViewSet
+from bots.api.orphans import OrphanViewSet
 from bots.api.runs import BotRunViewSet, RunViewSet
 from bots.api.schema import DocsView, NothingHereView, SchemaView
 from bots.api.summary import SummaryView
@@ -80,6 +81,14 @@ urlpatterns = [
     ),
     path("v1/limits/", LimitsViewSet.as_view(LIST), name="limits"),
     path("v1/limits/<row:id>/", LimitsViewSet.as_view(PART), name="limits-row"),
+    path("v1/orphans/", OrphanViewSet.as_view({"get": "list"}), name="orphans"),
+    path("v1/orphans/<row:id>/", OrphanViewSet.as_view({"get": "retrieve"}), name="orphan"),
+    *(
+        path(
+            f"v1/orphans/<row:id>/{action}/", OrphanViewSet.as_view({"post": action}), name=f"orphan-{action}"
+        )
+        for action in ("adopt", "cancel")
+    ),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),
     path("v1/auth/login/", LoginView.as_view(), name="login"),
