@@ -25,7 +25,7 @@ from bots.api import urls
 from bots.models import BotConfig, BotInbox
 from bots.notifications.services import channel_test
 from marketdata.symbols import cached
-from tests.api.support import Api, make_channel, make_run, make_trade
+from tests.api.support import Api, make_channel, make_orphan, make_run, make_trade
 from tests.support.owners import NOW
 from tradebot.binance.sources import source_for
 from trading.limits_service import limits_create
