@@ -225,7 +225,7 @@ def published() -> dict[Key, StreamState] | None:
     if not client.exists(BEAT_KEY):
         return None
     found = {}
-    for name, text in client.hgetall(STATE_KEY).items():  # type: ignore[union-attr]
-        account, _, market = name.decode().partition(":")
+    for name, text in client.hgetall(STATE_KEY).items():
+        account, _, market = str(name, "ascii").partition(":")  # type: ignore[arg-type]
         found[int(account), market] = StreamState(**json.loads(text))
     return found

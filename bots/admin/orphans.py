@@ -17,7 +17,6 @@ from tradebot.errors import TradebotError
 from trading.models import AccountSweep, Orphan
 
 MOST_AT_ONCE = 50  # each one asks the exchange
-WHOSE = [("account", RelatedOnlyFieldListFilter), "market"]
 
 
 @admin.register(AccountSweep)
@@ -26,7 +25,7 @@ class AccountSweepAdmin(JournalAdmin):
 
     owner_path = "account__user"
     list_display = ["account", "market", "swept_at", "doubtful", "short_findings", "short_error"]
-    list_filter = ["doubtful", *WHOSE]
+    list_filter = ["doubtful", ("account", RelatedOnlyFieldListFilter), "market"]
     list_select_related = ["account"]
 
     @admin.display(description="findings")
@@ -49,7 +48,7 @@ class OrphanAdmin(JournalAdmin):
     """Orders on the exchange that the journal lacks; adopted or cancelled from the list."""
 
     owner_path = "account__user"
-    actions = ["adopt", "cancel"]
+    actions = ["adopt", "cancel"]  # type: ignore[assignment]
     list_display = [
         "found_at",
         "account_column",
@@ -61,7 +60,12 @@ class OrphanAdmin(JournalAdmin):
         "status",
         "resolution",
     ]
-    list_filter = ["kind", ("resolved_at", admin.EmptyFieldListFilter), *WHOSE]
+    list_filter = [
+        "kind",
+        ("resolved_at", admin.EmptyFieldListFilter),
+        ("account", RelatedOnlyFieldListFilter),
+        "market",
+    ]
     search_fields = ["symbol", "client_id", "bot__name"]
     list_select_related = ["account", "bot"]
 
