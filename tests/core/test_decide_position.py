@@ -28,7 +28,7 @@ def left(reason: str, price: float | None, *, side: str = "SELL", lots: int = 10
 def test_it_holds_and_says_where_it_stands() -> None:
     decision = decide(bot(), position(protection=STOP_2), at_price(101.2), NOW)
     assert decision == Decision("in position", ("holding: price 101.2, stop 98 (-3.2 %), target 110",))
-    assert decision.acts is False
+    assert (decision.wishes, decision.has_news) == ((), False)
 
 
 def test_without_protection_it_just_holds() -> None:
@@ -316,11 +316,11 @@ def test_a_moved_trailing_stop_is_an_act_and_once_stored_it_is_none() -> None:
     view = at_price(105.0, signal=signal(close=105.0))
     state = position(protection=TRAIL)
     first = decide(bot(), state, view, NOW)
-    assert (first.acts, first.wishes) == (True, ())
+    assert (first.has_news, first.wishes) == (True, ())
     again = decide(
         bot(), dataclasses.replace(state, trailing_stop_price=first.trailing_stop_price), view, NOW
     )
-    assert again.acts is False
+    assert again.has_news is False
 
 
 @pytest.mark.parametrize("step", [0.0, 0.1])
@@ -401,9 +401,9 @@ def test_a_daily_limit_reached_with_unrealised_loss_is_remembered_until_the_next
     limited = bot(max_daily_loss_perc=1.0)
     held = position(trading_day=TODAY)
     deep = decide(limited, held, at_price(90.0), NOW)
-    assert (deep.daily_limit, deep.acts, deep.wishes) == ("loss", True, ())
+    assert (deep.daily_limit, deep.has_news, deep.wishes) == ("loss", True, ())
     known = position(trading_day=TODAY, daily_limit="loss")
-    assert decide(limited, known, at_price(90.0), NOW).acts is False
+    assert decide(limited, known, at_price(90.0), NOW).has_news is False
     flat = decide(limited, StateView(trading_day=TODAY, daily_limit="loss"), market(), NOW)
     assert (flat.status, flat.wishes) == ("paused (daily loss)", ())
     assert flat.reasons[0] == "not buying: daily loss: the limit of -10 was reached today"
