@@ -19,7 +19,7 @@ from bots.runs import RunResult
 from bots.snapshot import MarketCache, snapshot
 from marketdata import prices, symbols
 from marketdata.types import Price, SymbolRules
-from tradebot import clock
+from tradebot import clock, failpoints
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import (
     BotBusy,
@@ -298,6 +298,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
     request = prepared.request
     if request is None or prepared.rules is None:
         raise IllegalTransition("there is nothing to send")
+    failpoints.reached("prepare.committed")
     add_log_ids(request=request.client_id)
     sent = orders.send(
         request.pk,
@@ -308,6 +309,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         rules=prepared.rules,
         now=run.now,
     )
+    failpoints.reached("send.committed")
     run.requests[-1] = sent
     if sent.state != "ACCEPTED" and not orders.finds_no_position(sent):
         runs.note_outcome(run.config.pk, sent)

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from marketdata.types import SymbolRules
+from tradebot import failpoints
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
@@ -123,6 +124,7 @@ def _insert(
     now: datetime,
     server_ms: int,
 ) -> OrderRequest:
+    failpoints.reached("prepare.begin")
     state.seq += 1
     state.epoch += 1
     own_id = client_id(settings.DEPLOYMENT_NONCE, target.bot_id, state.seq)
@@ -174,6 +176,7 @@ def _insert(
     if lane == "entry":
         state.last_signal_time = wishes[0].signal_time
     state.save(update_fields=["seq", "epoch", "last_signal_time"])
+    failpoints.reached("prepare.inserted")
     return request
 
 
@@ -227,7 +230,9 @@ def send(
         if refusal is not None:
             event: protocol.Event = protocol.NotSent(refusal)
             return _apply(request, state, event, None, client, rules, now())
+        failpoints.reached("send.begin")
         answer = client.post_order(request.path, request.payload)
+        failpoints.reached("send.answered")
         if answer.kind == "UNKNOWN":
             outage.note_unknown(client.source)
         event = protocol.Answered(
@@ -237,7 +242,9 @@ def send(
             hold_long=answer.hold_long,
         )
         request.code, request.http_status = answer.code, answer.http_status
-        return _apply(request, state, event, answer, client, rules, now())
+        sent = _apply(request, state, event, answer, client, rules, now())
+        failpoints.reached("send.booked")
+        return sent
 
 
 def _refusal(
