@@ -39,7 +39,8 @@ def book_order(
 
     `body` is the answer to the request's POST, or what legs.ask() gives. The bot's state row must be locked;
     it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
-    `fills_complete=False` and the position counts what was executed until they are. Gives the orders.
+    `fills_complete=False` and the position counts what was executed until they are. Gives the orders that
+    traded since they were last booked.
     """
     orders = list(request.orders.select_for_update(no_key=True).order_by("id"))
     said = legs_of(request.kind, request.client_id, body)
@@ -72,7 +73,7 @@ def book_order(
         positions.note_stop(state, is_live=any(order.live for order in stops), now=now)
     for order in traded or orders[:1]:
         rebook(order=order, state=state, rules=rules, now=now)
-    return orders
+    return traded
 
 
 def complete_fills(

@@ -56,8 +56,8 @@ def difference(
     """What to withdraw and then what to place, so that the live orders become the wished ones.
 
     A wish is met by the live order of its (purpose, part) with the same side, type, lots and
-    prices (protection.meets). A MARKET order meets its wish by key and side alone (it is on its way, at whatever
-    price) and is never withdrawn. To place: exits before protection before entries. Raises
+    prices (protection.meets). A MARKET order meets its wish by key and side alone (it is on its way,
+    at whatever price) and is never withdrawn. To place: exits before protection before entries. Raises
     ValueError if two wishes have one key.
     """
     unmet = {(wish.purpose, wish.part): wish for wish in wishes}
@@ -97,9 +97,7 @@ def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now:
     if dust:
         return replace(held, reasons=(dust, *reasons))
     wish = Wish("EXIT", 0, "SELL" if is_long else "BUY", "MARKET", lots, reasons[0], price=price)
-    return replace(
-        held, status="exiting", reasons=tuple(reasons), wishes=(wish,), exit_wanted=reasons[0]
-    )
+    return replace(held, status="exiting", reasons=tuple(reasons), wishes=(wish,), exit_wanted=reasons[0])
 
 
 def _waited_long_enough(state: StateView, now: datetime) -> bool:

@@ -77,7 +77,8 @@ def _together(
     live: Sequence[LiveOrder],
 ) -> tuple[tuple[LiveOrder, ...], tuple[Wish, ...]]:
     """A change to one of a spot position's stop and target is a change to both: they lock the same coins."""
-    if not any(one.purpose in PROTECTIVE for one in (*gone, *missing)):
+    changed = {order.purpose for order in gone} | {wish.purpose for wish in missing}
+    if not changed & PROTECTIVE:
         return gone, missing
     others = tuple(order for order in gone if order.purpose not in PROTECTIVE)
     rest = [wish for wish in missing if wish.purpose not in PROTECTIVE]

@@ -121,7 +121,7 @@ def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:
 
 
 def wants_stop(state: BotState) -> bool:
-    """Whether the position should have a stop on the exchange: by its pinned protection, or a trailing one."""
+    """Whether the position should have a stop on the exchange: a pinned one, or a trailing one."""
     if not state.in_position:
         return False
     pinned = state.protection or {}

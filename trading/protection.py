@@ -103,9 +103,7 @@ def _add(
     wishes.append(wish)
 
 
-def _stop(
-    bot: BotView, rules: SymbolRules, side: Side, lots: int, level: float, name: str
-) -> Wish | None:
+def _stop(bot: BotView, rules: SymbolRules, side: Side, lots: int, level: float, name: str) -> Wish | None:
     stop = _to_tick(rules, level, up=side == "BUY")
     reason = f"{name} at {number(float(stop))}"
     if bot.market == "futures":
@@ -116,9 +114,7 @@ def _stop(
         return None
     sign = -1 if side == "SELL" else 1
     limit = _to_tick(rules, float(stop * (1 + sign * LIMIT_BEYOND_STOP)), up=side == "BUY")
-    return Wish(
-        "STOP", 0, side, "STOP_LOSS_LIMIT", lots, reason, price=float(limit), stop_price=float(stop)
-    )
+    return Wish("STOP", 0, side, "STOP_LOSS_LIMIT", lots, reason, price=float(limit), stop_price=float(stop))
 
 
 def _target(

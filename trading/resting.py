@@ -1,7 +1,8 @@
-"""Orders that rest on the exchange: asked for, and withdrawn. Each under the bot's lock, booked in its commit."""
+"""Orders that rest on the exchange: asked for, withdrawn, and booked under the bot's lock."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from django.db.models import Q
 from marketdata.types import SymbolRules
 from tradebot import failpoints
 from tradebot.binance.client import ExchangeClient
-from tradebot.errors import OrderNotFound
+from tradebot.errors import ExchangeError, KeyRefused, OrderNotFound
 from trading import legs
 from trading.books import book_order
 from trading.locks import lock_state
@@ -61,15 +62,33 @@ def is_due(orders: Sequence[Order], now: datetime) -> bool:
     )
 
 
-def ask(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None, now: Callable[[], datetime]) -> None:
-    """Ask for the bot's accepted live orders, and book what became of them.
+def is_passed(order: Order, price: float) -> bool:
+    """Whether the last traded price has reached the order's stop, or the limit of a target."""
+    level = order.stop_price if order.stop_price is not None else order.price
+    if level is None:
+        return False
+    waits_for_fall = (order.purpose == "STOP") == (order.side == "SELL")
+    return price <= float(level) if waits_for_fall else price >= float(level)
 
-    Raises BotBusy, and KeyRefused or RateLimited; an order that can't be asked for now waits.
+
+def ask(
+    bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None, now: Callable[[], datetime]
+) -> bool:
+    """Ask for the bot's accepted live orders, and book what became of them; True when one has traded.
+
+    Raises BotBusy and KeyRefused; an order that can't be asked for now waits.
     """
     with transaction.atomic(durable=True):
         state = lock_state(bot_id, wait_seconds=LOCK_SECONDS)
+        traded = False
         for request in _requests(bot_id):
-            _book(request, state, client, rules, now)
+            try:
+                traded |= _book(request, state, client, rules, now)
+            except KeyRefused:
+                raise
+            except ExchangeError as error:
+                logger.warning("order %s: %s", request.client_id, error)
+        return traded
 
 
 def withdraw(
@@ -90,10 +109,9 @@ def withdraw(
         request = OrderRequest.objects.get(pk=request_id)
         if request.state != OrderRequest.State.ACCEPTED:
             return False
-        try:
+        # not open means filled, canceled or triggered: the question says which
+        with contextlib.suppress(OrderNotFound):
             legs.cancel(request, client)
-        except OrderNotFound:
-            pass  # not open: it was filled, canceled or triggered; the question says which
         failpoints.reached("withdraw.after_cancel")
         _book(request, state, client, rules, now)
         return not request.orders.filter(live=True).exists()
@@ -102,7 +120,9 @@ def withdraw(
 def _requests(bot_id: int) -> list[OrderRequest]:
     """Accepted requests with a live order, and late ones whose order was found open."""
     rows = OrderRequest.objects.filter(bot_id=bot_id, state=OrderRequest.State.ACCEPTED)
-    open_orders = Q(orders__live=True) | Q(orders__cancel_wanted_at__isnull=False, orders__fills_complete=False)
+    open_orders = Q(orders__live=True) | Q(
+        orders__cancel_wanted_at__isnull=False, orders__fills_complete=False
+    )
     return list(rows.filter(open_orders).distinct().order_by("id"))
 
 
@@ -112,13 +132,11 @@ def _book(
     client: ExchangeClient,
     rules: SymbolRules | None,
     now: Callable[[], datetime],
-) -> None:
+) -> bool:
     try:
         body = legs.ask(request, client)
     except OrderNotFound:
         # we have its number: not a doubt, but a lag (docs/orders.md)
         logger.warning("order %s can't be found for now; it is asked for again", request.client_id)
-        return
-    book_order(request=request, state=state, body=body, client=client, rules=rules, now=now())
-
-
+        return False
+    return bool(book_order(request=request, state=state, body=body, client=client, rules=rules, now=now()))
