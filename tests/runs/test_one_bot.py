@@ -137,6 +137,5 @@ def test_without_prices_a_bot_in_position_is_run_and_asks_for_the_price_itself(d
     desk.paper.control("/paper/clock", {"now_ms": clock.to_ms(late)})
     clock.step_to(late)
     assert [call.bot_id for call in look([bot.pk], clock.now()).calls] == [bot.pk]
-    assert desk.run(bot).outcome == "traded"
-    assert Order.objects.get(purpose="EXIT").reason.startswith("stop-loss: price 50")
-    assert BotRun.objects.latest("id").reasons.startswith("stop-loss: price 50")
+    assert desk.run(bot).outcome == "filled"
+    assert Order.objects.get(purpose="STOP").status == "FILLED"
