@@ -36,12 +36,26 @@ from trading import limits, money, orders, outbox, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
 from trading.decide import difference
-from trading.locks import lock_state
+from trading.locks import lock_state, read_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES, OPEN_STATES
 from trading.types import Decision, LiveOrder, Wish
 
 logger = logging.getLogger(__name__)
+
+REMEMBERED = (
+    "exit_wanted",
+    "exit_wanted_since",
+    "trailing_stop_price",
+    "trading_day",
+    "daily_pnl",
+    "daily_trades_count",
+    "daily_limit",
+    "status",
+    "status_reason",
+    "last_error_message",
+    "last_run_at",
+)
 
 
 @dataclass(slots=True)
@@ -173,6 +187,8 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
+        if prepared.request is None:
+            state.save(update_fields=REMEMBERED)
         inbox.answer(taken, prepared.reasons, now)
         if prepared.request is not None or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
@@ -185,7 +201,10 @@ def _in_flight(run: _Run, doubts: Iterable[OrderRequest]) -> bool:
 
 
 def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> None:
-    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why."""
+    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why.
+
+    These are the fields REMEMBERED, saved with the request, or where there is none at the end.
+    """
     if decision.exit_wanted and not state.exit_wanted:
         state.exit_wanted, state.exit_wanted_since = decision.exit_wanted[:200], now
     if decision.trailing_stop_price is not None:
@@ -200,21 +219,6 @@ def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> 
         state.status = "error (price fetch failed)"
         state.last_error_message = run.price_error
     state.last_run_at = now
-    state.save(
-        update_fields=[
-            "exit_wanted",
-            "exit_wanted_since",
-            "trailing_stop_price",
-            "trading_day",
-            "daily_pnl",
-            "daily_trades_count",
-            "daily_limit",
-            "status",
-            "status_reason",
-            "last_error_message",
-            "last_run_at",
-        ]
-    )
 
 
 def _prepare(
@@ -249,6 +253,7 @@ def _prepare(
             now=now,
             server_ms=run.client.now_ms(),
             marks=marks,
+            changed=REMEMBERED,
         )
     except RiskVeto as veto:
         if isinstance(veto, LimitReached):
@@ -273,7 +278,6 @@ def _target(config: BotConfig) -> orders.Target:
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> _Prepared:
     state.status = "in position" if wish.purpose == "EXIT" else "waiting"
     state.status_reason = veto
-    state.save(update_fields=["status", "status_reason"])
     return _Prepared(None, rules, "refused", (veto, *decision.reasons))
 
 
@@ -322,7 +326,7 @@ def _is_more_to_do(run: _Run) -> bool:
     If not, what this look says is written as the status, fenced by the epoch like a screen's.
     """
     config, now = run.config, run.now()
-    state = BotState.objects.get(bot_id=config.pk)
+    state = read_state(config)
     if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
         return True
     view = snapshot(config, state, run.market, ())
