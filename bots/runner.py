@@ -36,13 +36,15 @@ from trading import limits, money, orders, outbox, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
 from trading.decide import difference
-from trading.locks import lock_state, read_state
+from trading.locks import lock_state_again, read_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES, OPEN_STATES
 from trading.types import Decision, LiveOrder, Wish
 
 logger = logging.getLogger(__name__)
 
+READ_BOT = "SELECT * FROM bots_botconfig WHERE id = %s"
+READ_DOUBTS = "SELECT * FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s) ORDER BY id DESC"
 REMEMBERED = (
     "exit_wanted",
     "exit_wanted_since",
@@ -172,13 +174,13 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
     """T1: under the lock, read the inbox, decide, and commit the first request of the difference."""
     now = run.now()
     with transaction.atomic(durable=True):
-        state = lock_state(run.config.pk)
-        config = state.bot
+        state = lock_state_again(run.config)
+        state.bot = config = _read_again(run.config)
         if config.version != run.config.version:
             run.market = MarketCache([config], now)
         run.config = config
         taken = inbox.take(state, config, now)
-        doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
+        doubts = list(OrderRequest.objects.raw(READ_DOUBTS, [config.pk, list(DOUBT_STATES)]))
         in_flight = _in_flight(run, doubts)
         lanes = {row.lane for row in doubts}
         view = snapshot(config, state, run.market, lanes)
@@ -193,6 +195,14 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         if prepared.request is not None or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
+
+
+def _read_again(before: BotConfig) -> BotConfig:
+    """The bot as it is now: it may have been changed since the run began. Its account comes along."""
+    config: BotConfig = BotConfig.objects.raw(READ_BOT, [before.pk])[0]
+    if config.account_id == before.account_id:
+        config.account = before.account
+    return config
 
 
 def _in_flight(run: _Run, doubts: Iterable[OrderRequest]) -> bool:
@@ -312,6 +322,7 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
+        bot=run.config,
     )
     failpoints.reached("send.committed")
     run.requests[-1] = sent

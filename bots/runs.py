@@ -19,12 +19,11 @@ from trading.models import BotState, OrderRequest
 logger = logging.getLogger(__name__)
 
 # A run that was made before inserts nothing; that costs no savepoint.
-_COLUMNS = [field for field in BotRun._meta.concrete_fields if not field.primary_key]
-_BEGIN = (
-    f"INSERT INTO {BotRun._meta.db_table} ({', '.join(field.column for field in _COLUMNS)}) "
-    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))}) "
-    "ON CONFLICT (bot_id, trigger, key) DO NOTHING RETURNING id"
-)
+INSERT_RUN = """
+INSERT INTO bots_botrun (bot_id, trigger, key, slot, started_at, outcome, reasons, epoch, config_version)
+VALUES (%s, %s, %s, %s, %s, %s, '', %s, %s)
+ON CONFLICT (bot_id, trigger, key) DO NOTHING RETURNING id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,8 @@ def begin(
         epoch=epoch,
         config_version=config.version,
     )
-    values = [getattr(row, field.attname) for field in _COLUMNS]
     with connection.cursor() as cursor:
-        cursor.execute(_BEGIN, values)
+        cursor.execute(INSERT_RUN, [config.pk, trigger, key, slot, now, row.outcome, epoch, config.version])
         found = cursor.fetchone()
     if found is None:
         return None

@@ -28,14 +28,23 @@ SELECT * FROM trading_botstate WHERE bot_id = %s
 """
 
 
-def lock_state_again(bot: Any, wait_seconds: float) -> BotState:
-    """lock_state() with a wait, for a bot that was read, with its account, a moment ago: it is not read again.
+LOCK_BALANCES = """
+SELECT * FROM trading_accountstate
+WHERE account_id = %s AND market = %s AND asset = ANY(%s) ORDER BY asset FOR NO KEY UPDATE
+"""
+
+
+def lock_state_again(bot: Any, *, wait_seconds: float = 0) -> BotState:
+    """lock_state() for a bot that was read, with its account, a moment ago: it is not read again.
 
     The state row is read anew, behind the lock.
     """
-    try:
+    statement, values = "SELECT * FROM trading_botstate WHERE bot_id = %s FOR NO KEY UPDATE NOWAIT", [bot.pk]
+    if wait_seconds:
+        statement = LOCK_AND_READ
         values = [f"{wait_seconds * 1000:.0f}ms", bot.pk, LATER_LOCK_TIMEOUT, bot.pk]
-        rows = list(BotState.objects.raw(LOCK_AND_READ, values))
+    try:
+        rows = list(BotState.objects.raw(statement, values))
     except OperationalError as error:
         if not _is_busy(error):
             raise
@@ -86,18 +95,15 @@ def lock_balances(account_id: int, market: str, assets: set[str]) -> dict[str, A
 
     Taken after the bot's lock, in the order of the assets' names, and never held over a request.
     """
-    rows = (
-        AccountState.objects.filter(account_id=account_id, market=market, asset__in=assets)
-        .order_by("asset")
-        .select_for_update(no_key=True, of=("self",))
-    )
+    values = [account_id, market, list(assets)]
+    rows = AccountState.objects.raw(LOCK_BALANCES, values)
     found = {row.asset: row for row in rows}
     if len(found) < len(assets):
         AccountState.objects.bulk_create(
             [AccountState(account_id=account_id, market=market, asset=asset) for asset in sorted(assets)],
             ignore_conflicts=True,
         )
-        found = {row.asset: row for row in rows.all()}
+        found = {row.asset: row for row in AccountState.objects.raw(LOCK_BALANCES, values)}
     return found
 
 

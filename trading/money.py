@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -104,10 +104,10 @@ def release(request: OrderRequest) -> None:
 def settle(
     account_id: int, market: str, changes: Mapping[str, Decimal], ended: OrderRequest | None = None
 ) -> None:
-    """Book what fills changed of the account's free balances, by asset; `ended` gives its reservation back."""
+    """Book what fills changed of the account's free balances, by asset; `ended` gives back what it reserved."""
     reserved = {ended.reserved_asset: ended.reserved_amount} if ended and ended.reserved_amount else {}
     rows = lock_balances(account_id, market, set(changes) | set(reserved))
-    values: list[object] = []
+    values: list[Any] = []
     for asset, row in rows.items():
         row.free += changes.get(asset, ZERO)
         row.reserved = max(ZERO, row.reserved - reserved.get(asset, ZERO))

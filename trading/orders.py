@@ -70,9 +70,10 @@ def prepare(
     """Write the request and its order as PREPARED rows, reserve the money; the caller commits.
 
     The state row must be locked. `marks` are the limits across bots and the prices that they are reckoned
-    with, None for an exit or where there are no limits. `changed` are fields of the state that the caller has
-    changed and not saved: they are saved here, if the request is written. Raises RiskVeto, with nothing written, when a filter,
-    the money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
+    with, None for an exit or where there are no limits. `changed` are fields of the state that the caller
+    has changed and not saved: they are saved here, with the request. Raises RiskVeto, with nothing written,
+    when a filter, the money, a limit or a constraint (one entry per signal, one open request per lane)
+    forbids it.
     """
     quantity = lots_to_quantity(rules, wish.lots)
     price = Decimal(repr(wish.price)) if wish.price is not None else None
@@ -181,11 +182,15 @@ def send(
 ) -> OrderRequest:
     """Send the committed request once, under the bot's lock, and book the answer in the same transaction.
 
-    `bot` is the bot as it was read with its account a moment ago, where the caller has it. `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
+    `bot` is the bot as it was read with its account a moment ago, where the caller has it.
+    `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
     asked. Raises BotBusy when the lock can't be had within 2 s: the request stays PREPARED, for recovery.
     """
     with transaction.atomic(durable=True):
-        state = lock_state_again(bot, 2) if bot is not None else lock_state(bot_id, wait_seconds=2)
+        if bot is not None:
+            state = lock_state_again(bot, wait_seconds=2)
+        else:
+            state = lock_state(bot_id, wait_seconds=2)
         request = OrderRequest.objects.raw(READ_REQUEST, [request_id])[0]
         if state.epoch != epoch or request.state != "PREPARED":
             return request
