@@ -166,6 +166,7 @@ def _send(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
+        bot=run.config,
     )
     failpoints.reached("send.committed")
     run.requests[-1] = sent

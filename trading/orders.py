@@ -22,7 +22,7 @@ from trading import limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
 from trading.filters import check_order, lots_to_quantity
 from trading.ids import client_id
-from trading.locks import lock_state
+from trading.locks import lock_state, lock_state_again
 from trading.models import BotState, Order, OrderRequest
 from trading.payloads import CONDITIONAL, OrderForm, oco_request, order_request
 from trading.plan import lane_of
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Refusals after which the signal may be tried again: clock, order count, request limit.
 RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
+READ_REQUEST = "SELECT * FROM trading_orderrequest WHERE id = %s"
 REJECTIONS_BEFORE_PAUSE = 3
 LEG_LETTERS = {"STOP": "s", "TARGET": "t"}  # behind the list's id: the ids of an OCO's legs
 # A stop or target that the price has passed already (spot -2010 by its text, futures -2021).
@@ -65,13 +66,15 @@ def prepare(
     now: datetime,
     server_ms: int,
     marks: limits.Marks | None = None,
+    changed: Sequence[str] = (),
 ) -> OrderRequest:
     """Write the request and its orders as PREPARED rows, reserve the money; the caller commits.
 
     `wishes` are one order, or the stop and the target of a spot position, which become one OCO. The state row
     must be locked. `marks` are the limits across bots and the prices that they are reckoned with, None for an
-    exit or where there are no limits. Raises RiskVeto, with nothing written, when a filter, the money, a
-    limit or a constraint (one entry per signal, one open request per lane) forbids it.
+    exit or where there are no limits. `changed` are fields of the state that the caller has changed and not
+    saved: they are saved here, with the request. Raises RiskVeto, with nothing written, when a filter, the
+    money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
     """
     lane = lane_of(wishes[0])
     quantity = lots_to_quantity(rules, wishes[0].lots)
@@ -87,7 +90,10 @@ def prepare(
             )
             if lane == "entry" and marks is not None:
                 limits.check(target, rules, worth, now, marks)
-            return _insert(state, target, wishes, quantity, reserved, now, server_ms)
+            request = _insert(state, target, wishes, quantity, reserved, now, server_ms)
+            state.save(update_fields=["seq", "epoch", "last_signal_time", *changed])
+            failpoints.reached("prepare.inserted")
+            return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
         raise RiskVeto(_constraint_text(constraint or "")) from None
@@ -175,8 +181,6 @@ def _insert(
     )
     if lane == "entry":
         state.last_signal_time = wishes[0].signal_time
-    state.save(update_fields=["seq", "epoch", "last_signal_time"])
-    failpoints.reached("prepare.inserted")
     return request
 
 
@@ -215,15 +219,20 @@ def send(
     still_wanted: Callable[[BotState], str | None],
     rules: SymbolRules,
     now: Callable[[], datetime] = timezone.now,
+    bot: Any = None,
 ) -> OrderRequest:
     """Send the committed request once, under the bot's lock, and book the answer in the same transaction.
 
+    `bot` is the bot as it was read with its account a moment ago, where the caller has it.
     `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
     asked. Raises BotBusy when the lock can't be had within 2 s: the request stays PREPARED, for recovery.
     """
     with transaction.atomic(durable=True):
-        state = lock_state(bot_id, wait_seconds=2)
-        request = OrderRequest.objects.get(pk=request_id)
+        if bot is not None:
+            state = lock_state_again(bot, wait_seconds=2)
+        else:
+            state = lock_state(bot_id, wait_seconds=2)
+        request = OrderRequest.objects.raw(READ_REQUEST, [request_id])[0]
         if state.epoch != epoch or request.state != "PREPARED":
             return request
         refusal = _refusal(request, state, client.now_ms(), still_wanted)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from marketdata.types import SymbolRules
 from tradebot import failpoints
@@ -21,6 +21,13 @@ from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import OPEN_STATES
 
 logger = logging.getLogger(__name__)
+
+# asked at the beginning of each run: the open requests, and what incomplete_orders() gives
+HAS_DOUBTS = """
+SELECT EXISTS (SELECT FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s))
+    OR EXISTS (SELECT FROM trading_order
+               WHERE bot_id = %s AND NOT live AND NOT fills_complete AND executed_quantity > 0)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,9 @@ class _Context:
 
 def has_doubts(bot_id: int) -> bool:
     """Whether the bot has a request whose outcome is open, or an order whose fills are not all booked."""
-    return (
-        OrderRequest.objects.filter(bot_id=bot_id, state__in=OPEN_STATES).exists()
-        or incomplete_orders(bot_id).exists()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(HAS_DOUBTS, [bot_id, list(OPEN_STATES), bot_id])
+        return bool(cursor.fetchone()[0])
 
 
 def incomplete_orders(bot_id: int) -> Any:
