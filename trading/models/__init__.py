@@ -8,6 +8,7 @@ from trading.models.accounts import (
     SymbolClaim,
     SymbolSetup,
 )
+from trading.models.audit import AuditEntry
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
@@ -16,6 +17,7 @@ from trading.models.state import BotState
 __all__ = [
     "AccountState",
     "Adjustment",
+    "AuditEntry",
     "BotState",
     "ExchangeAccount",
     "ExchangeSecret",
