@@ -60,6 +60,7 @@ class _Run:
     row: BotRun | None = None
     requests: list[OrderRequest] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _run(run: _Run) -> RunResult:
     if recovery.has_doubts(bot_id):
         rules = run.market.rules(run.config)
         recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
+        run.sellable = recovered.sellable
     _freshen(run)
     futures.make_sure(run.config, run.client, run.fresh_price, run.now())
     while True:
@@ -166,7 +168,7 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         taken = inbox.take(state, config, now)
         doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
         in_flight = _in_flight(run, doubts)
-        lanes = {row.lane for row in doubts}
+        lanes = set(protocol.bars(requests.view(row) for row in doubts))
         view = snapshot(config, state, run.market, lanes)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
@@ -232,7 +234,9 @@ def _prepare(
         return _Prepared(None, rules, "in flight", ("an order is on its way",))
     if not place or rules is None:
         return _Prepared(None, rules, "held", decision.reasons)
-    wish = place[0]
+    wish = orders.within(place[0], run.sellable, rules)
+    if wish is None:
+        return _Prepared(None, rules, "held", ("an exit is in doubt, and no coin is free to sell",))
     if run.row is None:
         run.row = runs.begin(run.config, run.trigger, run.key, run.slot, state.epoch + 1, now)
         if run.row is None:

@@ -76,7 +76,7 @@ def _note_status(
     order.exchange_order_id = said.order_id
     order.status = said.status
     order.executed_quantity, order.executed_quote = said.executed, said.quote
-    order.live = order.status not in TERMINAL
+    order.live = order.live and order.status not in TERMINAL  # what left the index never comes back
     order.updated_at = now
     return changes
 
@@ -101,7 +101,7 @@ def _book_fills(
             changes[asset] += change
     Fill.objects.bulk_create(new, ignore_conflicts=True)
     booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
-    order.fills_complete = not order.live and booked == order.executed_quantity
+    order.fills_complete = order.status in TERMINAL and booked == order.executed_quantity
 
 
 def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db.models import Case, F, Sum, Value, When
+from django.db.models import Case, F, Q, Sum, Value, When
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
@@ -12,6 +12,7 @@ from trading.models import AccountState, Fill, Order, OrderRequest
 from trading.wire import position_of, wire_of
 
 ZERO = Decimal(0)
+FEES = Decimal("0.002")  # of an order's quantity: what fees that are not visible yet may make of it
 
 
 def expected_position(account_id: int, market: str, symbol: str) -> Decimal:
@@ -47,13 +48,46 @@ def _position_differs(row: OrderRequest, client: ExchangeClient) -> str | None:
     return None if there == here else f"the account's position is {there}, the journal expects {here}"
 
 
+def base_known(account_id: int, symbol: str, base: str) -> Decimal | None:
+    """Coins that a spot account is known to have, those held by our own resting sales too; None if unknown.
+
+    A sale that rested when the balance was asked for had left it, and counts even if it ended since then:
+    rather too much than too little.
+    """
+    row = AccountState.objects.filter(
+        account_id=account_id, market="spot", asset=base, asked_at__isnull=False
+    ).first()
+    if row is None or row.asked_at is None:
+        return None
+    resting = Order.objects.filter(
+        Q(live=True) | Q(updated_at__gte=row.asked_at),
+        account_id=account_id,
+        market="spot",
+        symbol=symbol,
+        side="SELL",
+        created_at__lt=row.asked_at,
+    ).exclude(type="MARKET")
+    by_request: dict[int, Decimal] = {}
+    for order in resting:  # the legs of a list hold the same coins
+        rest = order.quantity - order.executed_quantity
+        by_request[order.request_id] = max(rest, by_request.get(order.request_id, ZERO))
+    return row.free + sum(by_request.values(), ZERO)
+
+
 def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:
+    """The coins against the journal's balance; what resting sales hold may count in it or not."""
     expected = AccountState.objects.filter(
         account_id=row.account_id, market=row.market, asset=base, asked_at__isnull=False
     ).first()
     if expected is None:
         return None
-    total = wire_of(row.market).total(client.account()).get(base, ZERO)
-    if total == expected.free:
+    wire, account = wire_of(row.market), client.account()
+    free, total = wire.free(account).get(base, ZERO), wire.total(account).get(base, ZERO)
+    resting = Order.objects.filter(
+        account_id=row.account_id, market=row.market, symbol=row.symbol, side="SELL", live=True
+    ).exclude(request=row)
+    least = free if resting.exists() else total
+    allowed = max((order.quantity for order in row.orders.all()), default=ZERO) * FEES
+    if least - allowed <= expected.free <= total + allowed:
         return None
     return f"the account has {total} {base}, the journal expects {expected.free}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
 from trading import limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
-from trading.filters import check_order, lots_to_quantity
+from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
@@ -52,6 +52,14 @@ class Target:
 def lane_of(wish: Wish) -> str:
     """Whatever can enlarge the position is in the entry lane."""
     return "exit" if wish.purpose in ("EXIT", "STOP", "TARGET") else "entry"
+
+
+def within(wish: Wish, sellable: Decimal | None, rules: SymbolRules) -> Wish | None:
+    """The wish, an exit cut down to what may be sold (base units, None: no bound); None if that is nothing."""
+    if sellable is None or lane_of(wish) == "entry":
+        return wish
+    lots = min(wish.lots, quantity_to_lots(rules, sellable))
+    return replace(wish, lots=lots) if lots > 0 else None
 
 
 def prepare(
@@ -91,7 +99,10 @@ def prepare(
             )
             if lane == "entry" and marks is not None:
                 limits.check(target, rules, quantity * (price or Decimal(0)), now, marks)
-            return _insert(state, target, wish, quantity, lane, reserved, now, server_ms)
+            request = _insert(state, target, wish, quantity, lane, reserved, now, server_ms)
+            if lane == "exit":
+                requests.note_exit(request, rules)
+            return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
         raise RiskVeto(_constraint_text(constraint or "")) from None
@@ -192,7 +203,7 @@ def send(
             kind=answer.kind,
             reason=_reason(answer),
             is_duplicate=answer.is_duplicate,
-            hold_long=answer.hold_long,
+            hold_long=answer.hold_long or bool(outage.entries_stopped(client.source)),
         )
         request.code, request.http_status = answer.code, answer.http_status
         return _apply(request, state, event, answer, client, rules, now())
