@@ -55,7 +55,7 @@ def lane_of(wish: Wish) -> str:
 
 
 def within(wish: Wish, sellable: Decimal | None, rules: SymbolRules) -> Wish | None:
-    """The wish, an exit cut down to what may be sold (base units, None: no bound); None if that is nothing."""
+    """The wish, an exit cut down to what may be sold (base units; None: no bound), or None."""
     if sellable is None or lane_of(wish) == "entry":
         return wish
     lots = min(wish.lots, quantity_to_lots(rules, sellable))

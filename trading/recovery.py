@@ -92,7 +92,8 @@ def recover(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None, n
             late = row if (row.state, row.market) == ("LATE", "spot") else late
         for order in incomplete_orders(bot_id):
             ended += books.complete_fills(order=order, state=state, client=client, rules=rules, now=now)
-        return Recovered(ended, min(waits, default=None), late and _sellable(late, rules, client))
+        sellable = _sellable(late, rules, client) if late else None
+        return Recovered(ended, min(waits, default=None), sellable)
 
 
 def adopt(
