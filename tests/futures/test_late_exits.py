@@ -13,6 +13,7 @@ from trading.models import OrderRequest, Trade
 
 def closing(desk: Desk, fault: str, **options) -> OrderRequest:
     bot = enter(desk)
+    desk.wait(1)
     services.bot_close(bot=bot, by=desk.owner)
     desk.paper.fault(fault, path=ORDER, **options)
     desk.run(bot, key="close")
