@@ -63,6 +63,8 @@ def gather(asked: Asked) -> protocol.Event:
         or holdings.differs(row, asked.rules, client)
         or _coins_missing(asked)
     )
+    if difference and _younger_in_doubt(row):
+        return protocol.AskFailed()  # that one may have made the difference: it is weighed first
     if difference:
         return protocol.Evidence(False, difference)
     return protocol.Evidence(True, "the exchange has no such order, no trade of it, and the balance agrees")
@@ -74,25 +76,46 @@ def check_exit(asked: Asked) -> protocol.Event:
     Where the account has enough for two, that is noted on the row (`base_before`). Raises the client's
     errors.
     """
-    row, client = asked.row, asked.client
-    strangers = _unknown_ids(row, client.my_trades(row.symbol, start_ms=row.ts_ms - SINCE_MS))
-    if _found_in(asked, client.open_orders(row.symbol)) or _found_by_trade(asked, strangers):
-        return protocol.Found()
     if asked.rules is None:
         return protocol.ExitChecked(False, "the symbol's rules are not known")
-    free, total = coins(row, asked.rules, client.account())
-    quantity = max(order.quantity for order in asked.orders)
-    why_not = protocol.why_no_successor(
-        quantity=quantity,
-        before=row.base_before,
-        total=total,
-        free=free,
-        position=_sellable_position(asked),
-        explained=bool(strangers) or total > free,
-    )
-    if protocol.covers_two(quantity, total):
+    row, client = asked.row, asked.client
+    trades = client.my_trades(row.symbol, start_ms=row.ts_ms - SINCE_MS)
+    if _found_in(asked, client.open_orders(row.symbol)) or _found_by_trade(asked, _unknown_ids(row, trades)):
+        return protocol.Found()
+    total = coins(row, asked.rules, client.account())[1]
+    if protocol.covers_two(_quantity(asked), total):
         row.base_before = max(total, row.base_before or ZERO)
+    why_not = _why_no_successor(asked, total, trades)
     return protocol.ExitChecked(why_not is None, why_not or "")
+
+
+def sellable(asked: Asked) -> Decimal:
+    """What an exit may sell beside this one that is LATE (spot): the free coins, or none. In base units.
+
+    Raises the client's errors.
+    """
+    if asked.rules is None:
+        return ZERO
+    row, client = asked.row, asked.client
+    free, total = coins(row, asked.rules, client.account())
+    trades = []
+    if total < _sellable_position(asked):
+        trades = client.my_trades(row.symbol, start_ms=row.ts_ms - SINCE_MS)
+    return ZERO if _why_no_successor(asked, total, trades) else free
+
+
+def _why_no_successor(asked: Asked, total: Decimal, trades: list[dict[str, Any]]) -> str | None:
+    return protocol.why_no_successor(
+        quantity=_quantity(asked),
+        before=asked.row.base_before,
+        total=total,
+        position=_sellable_position(asked),
+        sold_by_others=_sold_by_others(asked, trades),
+    )
+
+
+def _quantity(asked: Asked) -> Decimal:
+    return max(order.quantity for order in asked.orders)
 
 
 def coins(row: OrderRequest, rules: SymbolRules, account: Mapping[str, Any]) -> tuple[Decimal, Decimal]:
@@ -150,6 +173,22 @@ def _found_by_trade(asked: Asked, strangers: set[int]) -> bool:
     return False
 
 
+def _sold_by_others(asked: Asked, trades: list[dict[str, Any]]) -> Decimal:
+    """Coins sold since the request by orders that are known to be neither the journal's nor in doubt."""
+    sold = ZERO
+    wire = wire_of(asked.row.market)
+    for number in sorted(_unknown_ids(asked.row, trades)):
+        try:
+            said = asked.client.order_by_id(asked.row.symbol, number)
+        except OrderNotFound:
+            continue  # it may be the one in doubt
+        if said["clientOrderId"] in asked.names or said["clientOrderId"].startswith(PREFIX):
+            continue
+        rows = [wire.fill(row) for row in trades if int(row["orderId"]) == number]
+        sold += sum((row.quantity for row in rows if row.side == "SELL"), ZERO)
+    return sold
+
+
 def _others_unsettled(asked: Asked) -> bool:
     """Whether another order that moves the same coins (position) is open, or not booked in full."""
     row = asked.row
@@ -159,6 +198,11 @@ def _others_unsettled(asked: Asked) -> bool:
     requests = OrderRequest.objects.filter(same, state__in=OPEN_STATES).exclude(pk=row.pk)
     unbooked = Order.objects.filter(same, fills_complete=False, executed_quantity__gt=0)
     return requests.exists() or unbooked.exists()
+
+
+def _younger_in_doubt(row: OrderRequest) -> bool:
+    same = OrderRequest.objects.filter(account_id=row.account_id, market=row.market, symbol=row.symbol)
+    return same.filter(state__in=protocol.ASKED, pk__gt=row.pk).exists()
 
 
 def _unknown_order(found: list[dict[str, Any]]) -> str | None:

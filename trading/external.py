@@ -18,7 +18,7 @@ from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
-from trading.models import BotState, Fill, Order, Trade
+from trading.models import BotState, Fill, Order, OrderRequest, Trade
 from trading.orders import REJECTIONS_BEFORE_PAUSE
 from trading.trades import EXTERNAL
 from trading.wire import FillSaid, position_of, wire_of
@@ -152,6 +152,9 @@ def _judge(
     if has_own and not foreign and ours == theirs:
         state.rejections_in_a_row = 0
         return Reconciled(0, False, "an earlier order of ours had done it already")
+    late = OrderRequest.objects.filter(bot_id=state.bot_id, lane="exit", state="LATE")
+    if not foreign and late.exists():
+        return Reconciled(0, False, "an earlier exit is in doubt; what it did is being asked for")
     state.rejections_in_a_row += 1
     if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
         state.hold = "orders" if ours == theirs else "drift"

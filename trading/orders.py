@@ -262,7 +262,7 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
         state.last_signal_time = _last_used_signal(request.bot_id)
     if request.market == "futures" and request.code in SETUP_CODES:
         setups.forget(request.account_id, request.symbol)
-    if request.state == "REJECTED" and not retriable and not finds_no_position(request):
+    if request.state == "REJECTED" and not retriable and not _is_explained(request):
         state.rejections_in_a_row += 1
         if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
             state.hold = "orders"
@@ -271,6 +271,14 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     state.save(update_fields=["last_signal_time", "rejections_in_a_row", "hold"])
     outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
+
+
+def _is_explained(request: OrderRequest) -> bool:
+    """Whether the refusal says nothing against the bot: what it wanted to sell may have been sold already."""
+    if finds_no_position(request):
+        return True
+    late = OrderRequest.objects.filter(bot_id=request.bot_id, lane="exit", state="LATE")
+    return request.lane == "exit" and late.exists()
 
 
 def finds_no_position(request: OrderRequest) -> bool:

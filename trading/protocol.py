@@ -140,24 +140,19 @@ def covers_two(quantity: Decimal, *balances: Decimal | None) -> bool:
 
 
 def why_no_successor(
-    *,
-    quantity: Decimal,
-    before: Decimal | None,
-    total: Decimal,
-    free: Decimal,
-    position: Decimal,
-    explained: bool,
+    *, quantity: Decimal, before: Decimal | None, total: Decimal, position: Decimal, sold_by_others: Decimal
 ) -> str | None:
-    """Why no second spot exit may be written beside one in doubt, or None.
+    """Why no spot exit may be written beside one in doubt, or None. All in base units.
 
-    All in base units: `before` the balance known when the exit was written, `total` and `free` the
-    account's now, `position` what could be sold of the bot's, `explained` whether a trade or an order that
-    holds coins explains that there are less of them.
+    `before` is the balance known when the exit was written, `total` the account's now, with what open
+    orders hold, `position` what could be sold of the bot's. Coins of under twice the quantity can't serve
+    both exits: if the first was executed, there are less than the position now, and trades of others don't
+    tell why. A balance that lags does no harm: the exchange refuses the second for want of coins.
     """
     if covers_two(quantity, before, total):
         return "the account may have had enough for two such exits"
-    if free < position and not explained:
-        return f"there are {free:f} free of a position of {position:f}, and no trade or order tells why"
+    if total + sold_by_others < position:
+        return f"the account has {total:f} of a position of {position:f}, and no trade tells why"
     return None
 
 

@@ -31,8 +31,8 @@ OVER = frozenset({*books.TERMINAL, "FINISHED"})
 class Recovered:
     """What a look at a bot's doubts came to: how many ended, when to look again (None: nothing is open).
 
-    `sellable` is what an exit may sell at most, in base units: the free coins, while an earlier spot exit
-    is LATE; None otherwise.
+    `sellable` is what an exit may sell at most, in base units, while an earlier spot exit is LATE: the free
+    coins if that one can't have sold any; None otherwise.
     """
 
     ended: int
@@ -92,7 +92,7 @@ def recover(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None, n
             late = row if (row.state, row.market) == ("LATE", "spot") else late
         for order in incomplete_orders(bot_id):
             ended += books.complete_fills(order=order, state=state, client=client, rules=rules, now=now)
-        sellable = _sellable(late, rules, client) if late else None
+        sellable = _sellable(_asked(late, state, client, rules)) if late else None
         return Recovered(ended, min(waits, default=None), sellable)
 
 
@@ -275,10 +275,10 @@ def _withdraw(look: _Look) -> None:
         raise Unfinished(f"order {row.client_id} is still open after it was cancelled")
 
 
-def _sellable(row: OrderRequest, rules: SymbolRules | None, client: ExchangeClient) -> Decimal:
-    """The free coins, by the exchange's word now; none where it has none."""
+def _sellable(asked: Asked) -> Decimal:
+    """What an exit may sell, by the exchange's word now; nothing where it says nothing."""
     try:
-        return evidence.coins(row, rules, client.account())[0] if rules else Decimal(0)
+        return evidence.sellable(asked)
     except ExchangeError as error:
         logger.warning("the coins that an exit may sell can't be asked for: %s", error)
         return Decimal(0)

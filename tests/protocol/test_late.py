@@ -142,10 +142,10 @@ def test_a_doubt_bars_entries_and_exits_only_where_it_must(doubt, lanes):
 
 
 def why_not(**changes):
-    values = {"quantity": 1, "before": "1.5", "total": "1.5", "free": "1.5", "position": 1}
-    amounts = {name: None if value is None else Decimal(value) for name, value in (values | changes).items()}
-    explained = amounts.pop("explained", None) is not None
-    return why_no_successor(**amounts, explained=explained)
+    values = {"quantity": 1, "before": "1.5", "total": "1.5", "position": 1, "sold_by_others": 0} | changes
+    return why_no_successor(
+        **{name: None if value is None else Decimal(value) for name, value in values.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,11 +156,13 @@ def why_not(**changes):
         ({"before": 2}, "enough for two"),
         ({"total": 2}, "enough for two"),  # what was known before was too little
         ({"before": None}, "enough for two"),
-        ({"free": "0.4", "total": "0.4"}, "0.4 free of a position of 1"),
-        ({"free": "0.4", "explained": 1}, None),
+        ({"total": 1}, None),
+        ({"total": "0.5"}, "0.5 of a position of 1"),  # the first may have sold it
+        ({"total": "0.5", "sold_by_others": "0.4"}, "0.5 of a position of 1"),
+        ({"total": "0.5", "sold_by_others": "0.5"}, None),
     ],
 )
-def test_a_spot_exit_is_followed_only_if_the_exchange_would_refuse_a_second_sale(changes, words):
+def test_a_spot_exit_is_followed_only_if_the_first_can_not_have_sold(changes, words):
     reason = why_not(**changes)
     assert reason is None if words is None else words in reason
 

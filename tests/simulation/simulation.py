@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -15,7 +17,7 @@ from trading import protocol
 
 CHAOS_STEPS = 60
 CALM_ROUNDS = 400
-DAY_MS = 86_400_000
+BATCH = 500
 CLOCK_ERRORS_MS = (0, 0, 0, 0, -300, 400, 2000, -6000)
 JUMPS_MS = (5, 200, 900, 2600, 6100, 12_000, 35_000, 70_000, 620_000)
 
@@ -29,7 +31,13 @@ class Outcome:
     states: Counter[str] = field(default_factory=Counter)
     late: int = 0
     quarantined: int = 0
-    events: int = 0
+
+    def add(self, other: Outcome) -> None:
+        """Count another's in."""
+        self.orders += other.orders
+        self.states += other.states
+        self.late += other.late
+        self.quarantined += other.quarantined
 
 
 def simulate(seed: int, rules: Protocol = Protocol()) -> Outcome:  # noqa: B008 -- frozen
@@ -45,7 +53,7 @@ def simulate(seed: int, rules: Protocol = Protocol()) -> Outcome:  # noqa: B008 
     ]
     outcome = Outcome(seed)
     try:
-        _chaos(rng, exchange, workers, outcome)
+        _chaos(rng, exchange, workers)
         _calm(exchange, database, workers, outcome)
         _check(exchange, database)
     except Violation as violation:
@@ -56,9 +64,8 @@ def simulate(seed: int, rules: Protocol = Protocol()) -> Outcome:  # noqa: B008 
     return outcome
 
 
-def _chaos(rng: Random, exchange: Exchange, workers: list[Worker], outcome: Outcome) -> None:
+def _chaos(rng: Random, exchange: Exchange, workers: list[Worker]) -> None:
     for _ in range(CHAOS_STEPS):
-        outcome.events += 1
         worker = rng.choice(workers)
         chance = rng.random()
         if chance < 0.03:
@@ -79,8 +86,7 @@ def _calm(exchange: Exchange, database: Database, workers: list[Worker], outcome
     exchange.calm = True
     for worker in workers:
         worker.offset_ms = 0
-    for count in range(CALM_ROUNDS):
-        outcome.events += 1
+    for _ in range(CALM_ROUNDS):
         for worker in workers:
             if worker.steps is None:
                 worker.start()
@@ -90,9 +96,23 @@ def _calm(exchange: Exchange, database: Database, workers: list[Worker], outcome
         is_done = not database.state.position and not exchange.next_arrival_ms()
         if is_done and all(row.request.state not in protocol.DOUBT for row in database.rows.values()):
             return
-        exchange.pass_time(1000 if count < 100 else 31_000)
+        exchange.pass_time(_until_due(exchange, database))
     states = [(row.id, row.side, row.request.state) for row in database.rows.values()]
     raise Violation(f"stuck: position {database.state.position}, {states}")
+
+
+def _until_due(exchange: Exchange, database: Database) -> int:
+    """How long nothing is due: no question, no arrival, nothing that a person could see."""
+    due = [
+        row.request.next_ask_ms or row.request.window_end_ms + 2001
+        for row in database.rows.values()
+        if row.request.state in protocol.ASKED
+    ]
+    arrival = exchange.next_arrival_ms()
+    due += [arrival] if arrival is not None else []
+    if any(row.request.state == "QUARANTINED" for row in database.rows.values()):
+        due += [one.shown_ms for one in exchange.placed.values() if one.shown_ms > exchange.now_ms]
+    return max(min(due, default=0) - exchange.now_ms, 1000)
 
 
 def _resolve(exchange: Exchange, database: Database, worker: Worker) -> int:
@@ -129,24 +149,38 @@ def _check_row(row: Row, exchange: Exchange) -> None:
         raise Violation(f"request {row.id} ended without a reason")
 
 
+def batch(first: int, count: int) -> Outcome | str:
+    """So many interleavings from the seed on, added up; or what broke, with the seed."""
+    total = Outcome(first)
+    for seed in range(first, first + count):
+        try:
+            one = simulate(seed)
+        except Violation as violation:
+            return f"{violation}\nAgain: make simulation RUNS=1 SEED={seed}\n"
+        total.add(one)
+    return total
+
+
 def main(arguments: list[str]) -> int:
     """Run many interleavings; gives 1, with the seed on stderr, when one of them broke a rule."""
     parser = argparse.ArgumentParser(prog="simulation", description="Interleavings of the order protocol.")
     parser.add_argument("--runs", type=int, default=100_000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the first one's seed (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
     wanted = parser.parse_args(arguments)
     started = time.monotonic()
     total = Outcome(wanted.seed)
-    for seed in range(wanted.seed, wanted.seed + wanted.runs):
-        try:
-            one = simulate(seed)
-        except Violation as violation:
-            sys.stderr.write(f"{violation}\nAgain: make simulation RUNS=1 SEED={seed}\n")
-            return 1
-        total.orders += one.orders
-        total.states += one.states
-        total.late += one.late
-        total.quarantined += one.quarantined
+    firsts = range(wanted.seed, wanted.seed + wanted.runs, BATCH)
+    counts = [min(BATCH, wanted.seed + wanted.runs - first) for first in firsts]
+    with ProcessPoolExecutor(wanted.jobs) as pool:
+        for done in pool.map(batch, firsts, counts):
+            if isinstance(done, str):
+                sys.stderr.write(done)
+                pool.shutdown(cancel_futures=True)
+                return 1
+            total.add(done)
     seconds = time.monotonic() - started
     states = ", ".join(f"{count} {state}" for state, count in sorted(total.states.items()))
     print(f"{wanted.runs} interleavings in {seconds:.0f} s ({wanted.runs / seconds:.0f}/s)")

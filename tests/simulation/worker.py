@@ -39,7 +39,6 @@ class Protocol:
     retries: bool = False  # an unknown outcome is sent again
     weighs: bool = True  # NOT_PLACED needs evidence
     counts_coins: bool = True  # a spot exit is followed only where a second sale would be refused
-    holds: bool = True  # the hold by what is known of the answer, else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +81,13 @@ class Database:
     holder: object | None = None
     posted: set[int] = field(default_factory=set)
 
-    def commit(self, state: State, rows: dict[int, Row], *, fenced: bool) -> None:
+    def commit(self, state: State, rows: dict[int, Row]) -> None:
         """Write; the trigger refuses ways that are not legal."""
         for number, row in rows.items():
             before = self.rows.get(number)
-            if before is not None and before.request.state != row.request.state:
-                if row.request.state not in LEGAL.get(before.request.state, set()):
-                    raise Violation(f"{number}: no way from {before.request.state} to {row.request.state}")
+            old, new = before.request.state if before else "PREPARED", row.request.state
+            if old != new and new not in LEGAL.get(old, set()):
+                raise Violation(f"request {number}: no way from {old} to {new}")
         open_lanes = [
             row.request.lane for row in (self.rows | rows).values() if row.request.state in protocol.OPEN
         ]
@@ -164,7 +163,7 @@ class Worker:
         yield self.transaction
         if self.transaction.is_lost:
             raise SessionLost
-        self.database.commit(self.transaction.state, self.transaction.rows, fenced=self.rules.fenced)
+        self.database.commit(self.transaction.state, self.transaction.rows)
         self.database.holder = self.transaction = None
 
     def rows(self) -> list[Row]:
@@ -305,7 +304,7 @@ class Worker:
                 yield from self._look(row)
                 after = transaction.rows[row.id].request
                 if (after.state, after.market) == ("LATE", "spot"):
-                    sellable = 0 if self.exchange.is_silent() else self.exchange.balance()
+                    sellable = 0 if self.exchange.is_silent() else self._sellable(transaction.rows[row.id])
         return sellable
 
     def _look(self, row: Row) -> Steps:
@@ -349,19 +348,24 @@ class Worker:
         if others:
             return protocol.AskFailed()
         expected = self.exchange.coins + (self.transaction or self.database).state.position
-        return protocol.Evidence(self.exchange.balance() == expected, "the balance")
+        agrees = self.exchange.balance() == expected
+        younger = [one for one in self.rows() if one.request.state in protocol.ASKED and one.id > row.id]
+        return protocol.AskFailed() if younger and not agrees else protocol.Evidence(agrees, "the balance")
 
     def _check_exit(self, row: Row) -> protocol.Event:
-        total = Decimal(self.exchange.balance())
-        position = (self.transaction or self.database).state.position
-        why_not = protocol.why_no_successor(
+        why_not = self._why_no_successor(row)
+        return protocol.ExitChecked(why_not is None, why_not or "")
+
+    def _sellable(self, row: Row) -> int:
+        return 0 if self._why_no_successor(row) else self.exchange.balance()
+
+    def _why_no_successor(self, row: Row) -> str | None:
+        if not self.rules.counts_coins:
+            return None
+        return protocol.why_no_successor(
             quantity=Decimal(row.quantity),
             before=None if row.before is None else Decimal(row.before),
-            total=total,
-            free=total,
-            position=Decimal(position),
-            explained=False,
+            total=Decimal(self.exchange.balance()),
+            position=Decimal((self.transaction or self.database).state.position),
+            sold_by_others=Decimal(0),
         )
-        if not self.rules.counts_coins:
-            why_not = None
-        return protocol.ExitChecked(why_not is None, why_not or "")
