@@ -85,8 +85,10 @@ def check_exit(asked: Asked) -> protocol.Event:
     total = coins(row, asked.rules, client.account())[1]
     if protocol.covers_two(_quantity(asked), total):
         row.base_before = max(total, row.base_before or ZERO)
-    why_not = _why_no_successor(asked, total, trades)
-    return protocol.ExitChecked(why_not is None, why_not or "")
+    why_not = _why_no_successor(asked, asked.rules, total, trades)
+    before = max(total, row.base_before or ZERO)
+    at_once = protocol.follows_at_once(before, _sellable_position(asked), asked.rules.lot_step)
+    return protocol.ExitChecked(why_not is None, why_not or "", at_once)
 
 
 def sellable(asked: Asked) -> Decimal:
@@ -99,19 +101,25 @@ def sellable(asked: Asked) -> Decimal:
     row, client = asked.row, asked.client
     free, total = coins(row, asked.rules, client.account())
     trades = []
-    if total < _sellable_position(asked):
+    if total < (_expected(asked, asked.rules) or ZERO):
         trades = client.my_trades(row.symbol, start_ms=row.ts_ms - SINCE_MS)
-    return ZERO if _why_no_successor(asked, total, trades) else free
+    return ZERO if _why_no_successor(asked, asked.rules, total, trades) else free
 
 
-def _why_no_successor(asked: Asked, total: Decimal, trades: list[dict[str, Any]]) -> str | None:
+def _why_no_successor(
+    asked: Asked, rules: SymbolRules, total: Decimal, trades: list[dict[str, Any]]
+) -> str | None:
     return protocol.why_no_successor(
         quantity=_quantity(asked),
         before=asked.row.base_before,
         total=total,
-        position=_sellable_position(asked),
+        expected=_expected(asked, rules),
         sold_by_others=_sold_by_others(asked, trades),
     )
+
+
+def _expected(asked: Asked, rules: SymbolRules) -> Decimal | None:
+    return holdings.base_known(asked.row.account_id, asked.row.symbol, rules.base)
 
 
 def _quantity(asked: Asked) -> Decimal:

@@ -77,6 +77,7 @@ __all__ = [
     "Withdraw",
     "bars",
     "covers_two",
+    "follows_at_once",
     "hold_ms",
     "in_flight",
     "may_send",
@@ -140,20 +141,33 @@ def covers_two(quantity: Decimal, *balances: Decimal | None) -> bool:
 
 
 def why_no_successor(
-    *, quantity: Decimal, before: Decimal | None, total: Decimal, position: Decimal, sold_by_others: Decimal
+    *,
+    quantity: Decimal,
+    before: Decimal | None,
+    total: Decimal,
+    expected: Decimal | None,
+    sold_by_others: Decimal,
 ) -> str | None:
     """Why no spot exit may be written beside one in doubt, or None. All in base units.
 
     `before` is the balance known when the exit was written, `total` the account's now, with what open
-    orders hold, `position` what could be sold of the bot's. Coins of under twice the quantity can't serve
-    both exits: if the first was executed, there are less than the position now, and trades of others don't
-    tell why. A balance that lags does no harm: the exchange refuses the second for want of coins.
+    orders hold, `expected` what the journal says it is. Coins of under twice the quantity can't serve both
+    exits in full, and a first one that sold any left less than expected, which trades of others don't tell.
     """
-    if covers_two(quantity, before, total):
+    if expected is None or covers_two(quantity, before, total):
         return "the account may have had enough for two such exits"
-    if total + sold_by_others < position:
-        return f"the account has {total:f} of a position of {position:f}, and no trade tells why"
+    if total + sold_by_others < expected:
+        return f"the account has {total:f}, the journal expects {expected:f}, and no trade tells why"
     return None
+
+
+def follows_at_once(before: Decimal, position: Decimal, lot: Decimal) -> bool:
+    """Whether a lagging balance can't make a second spot exit sell too much, in base units.
+
+    With less than a lot beyond the position, the exchange refuses the second exit for want of coins, however
+    little the first one sold.
+    """
+    return before - position < lot
 
 
 def window_closed(request: Request, now_ms: int, timings: Timings) -> bool:
@@ -229,7 +243,7 @@ def _recover(request: Request, event: Event, now_ms: int, timings: Timings) -> S
     if isinstance(event, BarrierPassed):
         return replace(request, barrier_ms=now_ms, first_not_found_ms=None), (Query(),)
     if isinstance(event, ExitChecked):
-        return _late(request, now_ms, timings) if event.may_follow else _hold(request, now_ms, timings)
+        return _exit_checked(request, event, now_ms, timings)
     if isinstance(event, Evidence):
         return _weigh(request, event, now_ms, timings)
     return _not_found(request, now_ms, timings)
@@ -290,6 +304,16 @@ def _not_found(request: Request, now_ms: int, timings: Timings) -> Step:
     if request.state in OPEN and request.lane == "exit" and not request.covers_two:
         return request, (CheckExit(),)
     return _hold(request, now_ms, timings)
+
+
+def _exit_checked(request: Request, event: ExitChecked, now_ms: int, timings: Timings) -> Step:
+    """Balances are believed some seconds behind the barrier, unless the coins alone prove it."""
+    if not event.may_follow:
+        return _hold(request, now_ms, timings)
+    believed_ms = (request.barrier_ms or now_ms) + int(1000 * timings.not_found_gap_seconds)
+    if not event.at_once and now_ms < believed_ms:
+        return replace(request, next_ask_ms=believed_ms), (Wait(believed_ms),)
+    return _late(request, now_ms, timings)
 
 
 def _hold(request: Request, now_ms: int, timings: Timings) -> Step:

@@ -102,10 +102,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ExitChecked:
-    """Whether another exit may be written beside this one (why_no_successor)."""
+    """Whether another exit may be written beside this one (why_no_successor).
+
+    `at_once`: the account has so few coins beyond the position that a balance which lags does no harm.
+    """
 
     may_follow: bool
     text: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

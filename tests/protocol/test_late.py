@@ -28,6 +28,7 @@ from trading.protocol import (
     Wait,
     Withdraw,
     bars,
+    follows_at_once,
     why_no_successor,
     window_closed,
 )
@@ -71,7 +72,7 @@ def test_a_spot_exit_goes_late_behind_the_barrier_and_never_by_that_alone():
     doubt, effects = go(doubt, NotFound(), CLOSED)
     assert (doubt.state, effects) == ("UNKNOWN", (CheckExit(),))
     assert go(doubt, AskFailed(), CLOSED)[0].state == "UNKNOWN"
-    late, effects = go(doubt, ExitChecked(True, ""), CLOSED)
+    late, effects = go(doubt, ExitChecked(True, "", at_once=True), CLOSED)
     assert (late.state, effects[0]) == ("LATE", Leave())
 
 
@@ -92,7 +93,7 @@ def test_a_spot_exit_that_may_not_be_followed_goes_all_the_way():
 
 
 def test_a_late_exit_is_asked_for_until_it_is_known():
-    late, _ = go(exit_in_doubt(), ExitChecked(True, ""), CLOSED)
+    late, _ = go(exit_in_doubt(), ExitChecked(True, "", at_once=True), CLOSED)
     assert go(late, Looked(), late.next_ask_ms)[1] == (Query(),)
     found, effects = go(late, Found(), CLOSED + 5000)
     assert (found.state, effects) == ("ACCEPTED", (Book(), Withdraw()))
@@ -142,7 +143,13 @@ def test_a_doubt_bars_entries_and_exits_only_where_it_must(doubt, lanes):
 
 
 def why_not(**changes):
-    values = {"quantity": 1, "before": "1.5", "total": "1.5", "position": 1, "sold_by_others": 0} | changes
+    values = {
+        "quantity": 1,
+        "before": "1.5",
+        "total": "1.5",
+        "expected": "1.5",
+        "sold_by_others": 0,
+    } | changes
     return why_no_successor(
         **{name: None if value is None else Decimal(value) for name, value in values.items()}
     )
@@ -156,15 +163,25 @@ def why_not(**changes):
         ({"before": 2}, "enough for two"),
         ({"total": 2}, "enough for two"),  # what was known before was too little
         ({"before": None}, "enough for two"),
-        ({"total": 1}, None),
-        ({"total": "0.5"}, "0.5 of a position of 1"),  # the first may have sold it
-        ({"total": "0.5", "sold_by_others": "0.4"}, "0.5 of a position of 1"),
-        ({"total": "0.5", "sold_by_others": "0.5"}, None),
+        ({"expected": None}, "enough for two"),
+        ({"total": "1.4"}, "has 1.4, the journal expects 1.5"),  # the first may have sold a part
+        ({"total": "1.4", "sold_by_others": "0.05"}, "has 1.4, the journal expects 1.5"),
+        ({"total": "1.4", "sold_by_others": "0.1"}, None),
     ],
 )
 def test_a_spot_exit_is_followed_only_if_the_first_can_not_have_sold(changes, words):
     reason = why_not(**changes)
     assert reason is None if words is None else words in reason
+
+
+def test_with_coins_beyond_the_position_the_balance_is_believed_ten_seconds_behind_the_barrier():
+    assert follows_at_once(Decimal("1.0009"), Decimal(1), Decimal("0.001"))
+    assert not follows_at_once(Decimal("1.001"), Decimal(1), Decimal("0.001"))
+    doubt = exit_in_doubt(barrier_ms=CLOSED)
+    doubt, effects = go(doubt, ExitChecked(True, ""), CLOSED)
+    assert (doubt.state, effects) == ("UNKNOWN", (Wait(CLOSED + 10_000),))
+    assert go(doubt, Looked(), CLOSED + 9_999)[1] == (Wait(CLOSED + 10_000),)
+    assert go(doubt, ExitChecked(True, ""), CLOSED + 10_000)[0].state == "LATE"
 
 
 @pytest.mark.parametrize(

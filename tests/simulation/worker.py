@@ -347,14 +347,16 @@ class Worker:
         others = [one for one in self.rows() if one.request.state in protocol.OPEN and one.id != row.id]
         if others:
             return protocol.AskFailed()
-        expected = self.exchange.coins + (self.transaction or self.database).state.position
+        expected = self.exchange.coins + self._state.position
         agrees = self.exchange.balance() == expected
         younger = [one for one in self.rows() if one.request.state in protocol.ASKED and one.id > row.id]
         return protocol.AskFailed() if younger and not agrees else protocol.Evidence(agrees, "the balance")
 
     def _check_exit(self, row: Row) -> protocol.Event:
         why_not = self._why_no_successor(row)
-        return protocol.ExitChecked(why_not is None, why_not or "")
+        before, position = Decimal(row.before or 0), Decimal(self._state.position)
+        at_once = protocol.follows_at_once(before, position, Decimal(1)) or not self.rules.counts_coins
+        return protocol.ExitChecked(why_not is None, why_not or "", at_once)
 
     def _sellable(self, row: Row) -> int:
         return 0 if self._why_no_successor(row) else self.exchange.balance()
@@ -366,6 +368,10 @@ class Worker:
             quantity=Decimal(row.quantity),
             before=None if row.before is None else Decimal(row.before),
             total=Decimal(self.exchange.balance()),
-            position=Decimal((self.transaction or self.database).state.position),
+            expected=Decimal(self.exchange.coins + self._state.position),
             sold_by_others=Decimal(0),
         )
+
+    @property
+    def _state(self) -> State:
+        return (self.transaction or self.database).state
