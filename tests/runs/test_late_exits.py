@@ -93,19 +93,27 @@ def test_the_bot_is_looked_at_and_does_not_enter_while_an_exit_is_late(desk):
         services.bot_delete(bot=bot, by=desk.owner)
 
 
-def test_an_exit_that_was_executed_unseen_sells_once(desk):
+@pytest.mark.parametrize("coins", ["0", "3"])
+def test_an_exit_that_was_executed_unseen_sells_once(desk, coins):
     desk.paper.fault("stale_order", method="GET", seconds=60)
-    closing(desk, "drop_response")
-    (first,) = look_again(desk, 6.1)  # its trade explains that no coin is free: LATE, and nothing to sell
-    assert first.state == "LATE"
+    closing(desk, "drop_response", coins)
+    (first,) = look_again(desk, 6.1)  # its coins are gone, and nobody knows yet that it sold them
+    assert first.state == "UNKNOWN"
     assert desk.state(desk.bots[0]).in_position
-    (first,) = look_again(desk, 20)
-    assert first.state == "LATE"
-    look_again(desk, 40)
-    (first,) = exits()
+    look_again(desk, 20)
+    (first,) = look_again(desk, 36)
     assert first.state == "ACCEPTED"
     assert not desk.state(desk.bots[0]).in_position
     assert Trade.objects.count() == 2
+    assert desk.differences() == []
+
+
+def test_with_a_few_coins_of_others_the_balance_is_believed_ten_seconds_behind_the_barrier(desk):
+    closing(desk, "drop_request", coins="3")
+    assert [one.state for one in look_again(desk, 6.1)] == ["UNKNOWN"]
+    first, second = look_again(desk, 10)
+    assert (first.state, second.state) == ("LATE", "ACCEPTED")
+    assert sold(desk) == first.orders.get().quantity
     assert desk.differences() == []
 
 
