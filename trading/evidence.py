@@ -12,7 +12,7 @@ from django.db.models import Q
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import OrderNotFound
-from trading import holdings, legs, protocol
+from trading import holdings, legs, money, protocol
 from trading.filters import lots_to_quantity, quantity_to_lots
 from trading.ids import PREFIX
 from trading.models import BotState, Order, OrderRequest
@@ -92,9 +92,10 @@ def check_exit(asked: Asked) -> protocol.Event:
 
 
 def sellable(asked: Asked) -> Decimal:
-    """What an exit may sell beside this one that is LATE (spot): the free coins, or none. In base units.
+    """What an exit may sell beside this one that is LATE (spot), in base units; it may be nothing.
 
-    Raises the client's errors.
+    The free coins, and those that our own resting orders hold: they are withdrawn before an exit. Raises
+    the client's errors.
     """
     if asked.rules is None:
         return ZERO
@@ -103,7 +104,9 @@ def sellable(asked: Asked) -> Decimal:
     trades = []
     if total < (_expected(asked, asked.rules) or ZERO):
         trades = client.my_trades(row.symbol, start_ms=row.ts_ms - SINCE_MS)
-    return ZERO if _why_no_successor(asked, asked.rules, total, trades) else free
+    if _why_no_successor(asked, asked.rules, total, trades):
+        return ZERO
+    return free + money.locked_in_sells(row.account_id, row.market, row.symbol)
 
 
 def _why_no_successor(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from django.db.models import Case, F, Q, Sum, Value, When
+from django.db.models import Case, F, Sum, Value, When
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
+from trading import money
 from trading.models import AccountState, Fill, Order, OrderRequest
 from trading.wire import position_of, wire_of
 
@@ -49,45 +50,19 @@ def _position_differs(row: OrderRequest, client: ExchangeClient) -> str | None:
 
 
 def base_known(account_id: int, symbol: str, base: str) -> Decimal | None:
-    """Coins that a spot account is known to have, those held by our own resting sales too; None if unknown.
-
-    A sale that rested when the balance was asked for had left it, and counts even if it ended since then:
-    rather too much than too little.
-    """
+    """Coins that a spot account has by the journal, those of our resting sales too; None: not known."""
     row = AccountState.objects.filter(
         account_id=account_id, market="spot", asset=base, asked_at__isnull=False
     ).first()
-    if row is None or row.asked_at is None:
-        return None
-    resting = Order.objects.filter(
-        Q(live=True) | Q(updated_at__gte=row.asked_at),
-        account_id=account_id,
-        market="spot",
-        symbol=symbol,
-        side="SELL",
-        created_at__lt=row.asked_at,
-    ).exclude(type="MARKET")
-    by_request: dict[int, Decimal] = {}
-    for order in resting:  # the legs of a list hold the same coins
-        rest = order.quantity - order.executed_quantity
-        by_request[order.request_id] = max(rest, by_request.get(order.request_id, ZERO))
-    return row.free + sum(by_request.values(), ZERO)
+    return None if row is None else row.free + money.locked_in_sells(account_id, "spot", symbol)
 
 
 def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:
-    """The coins against the journal's balance; what resting sales hold may count in it or not."""
-    expected = AccountState.objects.filter(
-        account_id=row.account_id, market=row.market, asset=base, asked_at__isnull=False
-    ).first()
-    if expected is None:
+    here = base_known(row.account_id, row.symbol, base)
+    if here is None:
         return None
-    wire, account = wire_of(row.market), client.account()
-    free, total = wire.free(account).get(base, ZERO), wire.total(account).get(base, ZERO)
-    resting = Order.objects.filter(
-        account_id=row.account_id, market=row.market, symbol=row.symbol, side="SELL", live=True
-    ).exclude(request=row)
-    least = free if resting.exists() else total
+    total = wire_of(row.market).total(client.account()).get(base, ZERO)
     allowed = max((order.quantity for order in row.orders.all()), default=ZERO) * FEES
-    if least - allowed <= expected.free <= total + allowed:
+    if abs(total - here) <= allowed:
         return None
-    return f"the account has {total} {base}, the journal expects {expected.free}"
+    return f"the account has {total} {base}, the journal expects {here}"

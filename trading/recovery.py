@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from marketdata.types import SymbolRules
+from tradebot import failpoints
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError, OrderNotFound
@@ -182,6 +183,7 @@ def _carry_out(effects: list[protocol.Effect], look: _Look) -> int | None:
         if isinstance(effect, protocol.Wait):
             until_ms = effect.until_ms
         event = _ask(effect, look)
+        failpoints.reached(f"recover.{type(effect).__name__.lower()}")
         if event is not None:
             effects = list(_advance(look, event))
         else:
