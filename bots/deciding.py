@@ -63,6 +63,7 @@ class Run:
     withdraw_first: bool = False  # futures: the exit was refused because of the orders that rest
     look_again_at: datetime | None = None
     has_filled: bool = False  # an order that rested on the exchange was found to have traded
+    sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
     asked: list[int] = field(default_factory=list)  # news of orders that the exchange was asked about
 
 
@@ -89,7 +90,7 @@ def decide_and_prepare(run: Run) -> Prepared:
         taken = inbox.take(state, config, now, run.asked)
         doubts = list(OrderRequest.objects.raw(READ_DOUBTS, [config.pk, list(DOUBT_STATES)]))
         in_flight = _in_flight(run, doubts)
-        lanes = {row.lane for row in doubts}
+        lanes = protocol.bars(requests.view(row) for row in doubts)
         live = resting.live_orders([config.pk]).get(config.pk, [])
         view = snapshot(config, state, run.market, lanes, live)
         seen = run.market.view(config, run.fresh_price)
@@ -198,12 +199,15 @@ def _prepare(
         add_log_ids(run=run.row.pk)
     if isinstance(step, plan.Withdraw):
         return _withdraw(decision, step, rules, now)
+    wishes = orders.within(step.wishes, run.sellable, rules)
+    if not wishes:
+        return Prepared(None, rules, "held", ("an exit is in doubt, and it may have sold the coins",))
     is_entry = plan.lane_of(step.wishes[0]) == "entry"
     try:
         request = orders.prepare(
             state=state,
             target=_target(run.config),
-            wishes=step.wishes,
+            wishes=wishes,
             rules=rules,
             now=now,
             server_ms=run.client.now_ms(),

@@ -18,7 +18,7 @@ from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
 from trading.locks import lock_balances
 from trading.models import AccountState, BotState, Order, OrderRequest
-from trading.models.journal import OPEN_STATES
+from trading.models.journal import DOUBT_STATES
 from trading.wire import wire_of
 
 REFRESH_PAUSE_MS = 5000
@@ -195,7 +195,7 @@ def apply_snapshot(
     with transaction.atomic():
         rows = lock_balances(account_id, market, wanted)
         torn = OrderRequest.objects.filter(
-            Q(state__in=OPEN_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
+            Q(state__in=DOUBT_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
         unbooked = Order.objects.filter(
             account_id=account_id, market=market, fills_complete=False, executed_quantity__gt=0

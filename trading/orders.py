@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
 from trading import limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
-from trading.filters import check_order, lots_to_quantity
+from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
 from trading.locks import lock_state, lock_state_again
 from trading.models import BotState, Order, OrderRequest
@@ -55,6 +55,14 @@ class Target:
     symbol: str
     leverage: int = 1
     position_type: str = "long"
+
+
+def within(wishes: Sequence[Wish], sellable: Decimal | None, rules: SymbolRules) -> tuple[Wish, ...]:
+    """The wishes of one request, exits cut down to what may be sold (base units; None: no bound); or none."""
+    if sellable is None or lane_of(wishes[0]) == "entry":
+        return tuple(wishes)
+    most = quantity_to_lots(rules, sellable)
+    return tuple(replace(wish, lots=min(wish.lots, most)) for wish in wishes) if most > 0 else ()
 
 
 def prepare(
@@ -93,6 +101,8 @@ def prepare(
             request = _insert(state, target, wishes, quantity, reserved, now, server_ms)
             state.save(update_fields=["seq", "epoch", "last_signal_time", *changed])
             failpoints.reached("prepare.inserted")
+            if lane == "exit":
+                requests.note_exit(request, rules)
             return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
@@ -248,7 +258,7 @@ def send(
             kind=answer.kind,
             reason=_reason(answer),
             is_duplicate=answer.is_duplicate,
-            hold_long=answer.hold_long,
+            hold_long=answer.hold_long or bool(outage.entries_stopped(client.source)),
         )
         request.code, request.http_status = answer.code, answer.http_status
         sent = _apply(request, state, event, answer, client, rules, now())
@@ -313,7 +323,7 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
         text = f"the price had passed the stop or target when it was placed: {request.reason}"
         state.exit_wanted = state.exit_wanted or text[:200]
         state.exit_wanted_since = state.exit_wanted_since or now
-    elif request.state == "REJECTED" and not retriable and not finds_no_position(request):
+    elif request.state == "REJECTED" and not retriable and not _is_explained(request):
         state.rejections_in_a_row += 1
         if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
             state.hold = "orders"
@@ -330,6 +340,14 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     )
     outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
+
+
+def _is_explained(request: OrderRequest) -> bool:
+    """Whether the refusal says nothing against the bot: what it wanted to sell may have been sold already."""
+    if finds_no_position(request):
+        return True
+    late = OrderRequest.objects.filter(bot_id=request.bot_id, lane="exit", state="LATE")
+    return request.lane == "exit" and late.exists()
 
 
 def finds_no_position(request: OrderRequest) -> bool:
