@@ -32,10 +32,10 @@ from tradebot.errors import (
     RiskVeto,
 )
 from tradebot.logs import add_log_ids, log_context
-from trading import limits, money, orders, outbox, protocol, recovery, requests
+from trading import kill, limits, money, orders, outbox, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
-from trading.decide import difference
+from trading.decide import decide, difference
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES, OPEN_STATES
@@ -170,6 +170,8 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         view = snapshot(config, state, run.market, lanes)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
+        if _enters(decision) and (barred := kill.entries_barred(config)):
+            decision = decide(view.bot, view.state, replace(seen, kill_switch=barred), now)
         _remember(state, decision, run, now)
         services.claim_release(bot=config, state=state)
         prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
@@ -177,6 +179,10 @@ def _decide_and_prepare(run: _Run) -> _Prepared:
         if prepared.request is not None or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
+
+
+def _enters(decision: Decision) -> bool:
+    return any(orders.lane_of(wish) == "entry" for wish in decision.wishes)
 
 
 def _in_flight(run: _Run, doubts: Iterable[OrderRequest]) -> bool:

@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 # What the screen finds changed is written in one statement. It skips rows that a run has locked, and rows
 # whose epoch moved on: a run has written there since this screen read.
 WRITE_STATUSES = """
-UPDATE trading_botstate AS state SET status = found.status, status_reason = ''
+UPDATE trading_botstate AS state SET status = found.status, status_reason = found.reason
 FROM (
-    SELECT row.id, news.status
-    FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS news(bot_id, epoch, status)
+    SELECT row.id, news.status, news.reason
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS news(bot_id, epoch, status, reason)
     JOIN trading_botstate AS row ON row.bot_id = news.bot_id AND row.epoch = news.epoch
     FOR NO KEY UPDATE OF row SKIP LOCKED
 ) AS found
@@ -51,7 +51,7 @@ class Screened:
     stale: int = 0
     locked: int = 0
     calls: list[Call] = field(default_factory=list)
-    statuses: list[tuple[int, int, str]] = field(default_factory=list)  # bot, epoch, status
+    statuses: list[tuple[int, int, str, str]] = field(default_factory=list)  # bot, epoch, status, reason
 
 
 def screen(
@@ -108,8 +108,11 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
         if decision.acts or must_run or (state.exit_wanted and not state.in_position):
             is_exit = must_run or any(wish.purpose != "ENTRY" for wish in decision.wishes)
             found.calls.append(Call(state.bot_id, is_exit or not decision.wishes))
-        elif _shows(state, decision):
-            found.statuses.append((state.bot_id, state.epoch, decision.status))
+            continue
+        is_barred = decision.status == "paused" and bool(view.market.kill_switch)
+        reason = decision.reasons[0] if is_barred else ""
+        if _shows(state, decision) or (is_barred and state.status_reason != reason):
+            found.statuses.append((state.bot_id, state.epoch, decision.status, reason))
     return found
 
 
@@ -120,11 +123,11 @@ def _shows(state: BotState, decision: Decision) -> bool:
     return not (state.status.startswith("error (") and decision.status == "waiting")
 
 
-def _write_statuses(rows: list[tuple[int, int, str]]) -> int:
+def _write_statuses(rows: list[tuple[int, int, str, str]]) -> int:
     """Write the changed statuses; gives how many bots were passed over: locked, or run meanwhile."""
     if not rows:
         return 0
-    bot_ids, epochs, statuses = zip(*rows, strict=True)
+    bot_ids, epochs, statuses, reasons = zip(*rows, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_STATUSES, [list(bot_ids), list(epochs), list(statuses)])
+        cursor.execute(WRITE_STATUSES, [list(bot_ids), list(epochs), list(statuses), list(reasons)])
         return len(rows) - cursor.rowcount
