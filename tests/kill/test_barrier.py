@@ -66,10 +66,12 @@ def test_with_200_bots_on_real_workers_no_entry_leaves_after_drained_and_flatten
     bots = two_hundred_bots(desk)
     assert len(bots) == 200
     desk.go_to(AT_SIGNAL)
-    desk.paper.fault("delay", seconds=0.5, count=-1)  # before anything was read: what is late is in flight
+    desk.paper.fault("delay", seconds=0.3, count=-1)  # before anything was read: what is late is in flight
     start_workers(desk)
     run_all_active_bots_every_minute.send(SIGNAL.isoformat())
-    wait_until(lambda: orders_at_exchange(desk, "BUY") >= 30, 60)
+    sent = OrderRequest.objects.filter(lane="entry")
+    wait_until(lambda: sent.filter(state="ACCEPTED").count() >= 30, 60)
+    wait_until(lambda: sent.filter(state="PREPARED").count() >= 2)  # in flight, right now
     switch, entered, took = on_and_counted(desk)
     assert switch.drained_at is not None
     wait_until_idle()
@@ -77,7 +79,6 @@ def test_with_200_bots_on_real_workers_no_entry_leaves_after_drained_and_flatten
     assert 30 <= entered < 200
     states = BotState.objects.all()
     assert states.filter(in_position=True).count() == entered
-    sent = OrderRequest.objects.filter(lane="entry")
     assert sent.filter(state="ACCEPTED").count() == entered
     assert set(sent.exclude(state="ACCEPTED").values_list("state", flat=True)) <= {"NOT_SENT"}
     assert services_kill.entries_left(switch) == 0
