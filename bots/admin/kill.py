@@ -21,6 +21,7 @@ from tradebot.admin_base import OwnedAdmin, short_html
 from tradebot.clock import now
 from tradebot.errors import InvalidInput, Refused
 from trading.models import KillSwitch
+from trading.models.fields import Market
 
 WAIT_SECONDS = 1.0  # a page waits no longer for entries on their way; an actor does
 MOST_AT_ONCE = 100
@@ -34,9 +35,7 @@ INTRO = (
 class KillSwitchForm(forms.ModelForm):
     """A switch as somebody sets it; bots.kill_check says what is wrong with it."""
 
-    market = forms.ChoiceField(
-        choices=[("", "---------"), ("spot", "Spot"), ("futures", "Futures")], required=False
-    )
+    market = forms.ChoiceField(choices=[("", "---------"), *Market.choices], required=False)
     symbol = forms.CharField(required=False, help_text="Like BTCUSDT.")
     reason = forms.CharField(max_length=None, help_text="A few words; bots and notifications show them.")
     confirm = forms.CharField(
@@ -52,7 +51,7 @@ class KillSwitchForm(forms.ModelForm):
         """What was entered, as the service takes it."""
         values = {name: cleaned.get(name) for name in FIELDS}
         for name in ("user", "account", "bot"):
-            values[name] = values[name].pk if values[name] is not None else None
+            values[name] = getattr(values[name], "pk", None)
         return values
 
     def clean(self) -> dict[str, Any]:
@@ -62,7 +61,7 @@ class KillSwitchForm(forms.ModelForm):
             return cleaned
         if cleaned["confirm"] != cleaned["level"]:
             raise ValidationError(
-                {"confirm": f"Type {cleaned['level']} to confirm it, or choose another level."}
+                {"confirm": f"Type {cleaned['level']} to confirm, or choose another level."}
             )
         try:
             services_kill.check(by=self.visitor, values=self.values(cleaned))
