@@ -39,7 +39,7 @@ def compare_account(account: ExchangeAccount, market: str, client: ExchangeClien
         found += _fills(account, market, symbol, client)
         found += _realized(account, symbol) if market == "futures" else []
     if account.is_exclusive:
-        found += _balances(account, market, wire_of(market).total(client.account()))
+        found += _balances(account, market, wire_of(market).free(client.account()))
         if market == "futures":
             found += _positions(account, client.position_risk(), symbols)
     return found
