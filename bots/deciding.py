@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,8 +17,9 @@ from marketdata.types import Price, SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import LimitReached, RiskVeto
 from tradebot.logs import add_log_ids
-from trading import limits, orders, outbox, plan, positions, protocol, requests, resting
+from trading import kill, limits, orders, outbox, plan, positions, protocol, requests, resting
 from trading.books import count_day
+from trading.decide import decide
 from trading.locks import lock_state_again, read_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -95,6 +96,8 @@ def decide_and_prepare(run: Run) -> Prepared:
         view = snapshot(config, state, run.market, lanes, live)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
+        if _enters(decision) and (barred := kill.entries_barred(config)):
+            decision = decide(view.bot, view.state, replace(seen, kill_switch=barred), now)
         _remember(state, decision, run, live, now)
         services.claim_release(bot=config, state=state)
         if in_flight:
@@ -114,6 +117,10 @@ def decide_and_prepare(run: Run) -> Prepared:
         if prepared.outcome == "traded" or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
+
+
+def _enters(decision: Decision) -> bool:
+    return any(plan.lane_of(wish) == "entry" for wish in decision.wishes)
 
 
 def is_more_to_do(run: Run) -> bool:

@@ -123,6 +123,7 @@ def fail(
                 row.finished_at, row.outcome, row.reasons = now, "failed", f"{what}: {message}"
                 row.save(update_fields=["finished_at", "outcome", "reasons"])
             waiting = BotInbox.objects.filter(bot=config, handled_at__isnull=True, kind=BotInbox.Kind.RUN)
+            waiting = waiting.exclude(payload__has_key="kill_switch")  # that one is to be obeyed yet
             inbox.answer(list(waiting), [f"failed: {what}: {message}"], now)
     except BotBusy:
         return RunResult("busy")

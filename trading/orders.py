@@ -18,7 +18,7 @@ from tradebot import failpoints
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import limits, money, outbox, protocol, requests, setups
+from trading import kill, limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
 from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
@@ -272,7 +272,7 @@ def _refusal(
     if not protocol.may_send(requests.view(request), now_ms):
         return "not sent: half of its time window had passed"
     if request.lane == "entry":
-        why_not = still_wanted(state)
+        why_not = kill.entries_barred(state.bot) or still_wanted(state)
         return f"not sent: {why_not}" if why_not else None
     return None
 

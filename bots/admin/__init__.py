@@ -7,6 +7,7 @@ from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
+from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeliveryAdmin",
+    "KillSwitchAdmin",
     "NotificationChannelAdmin",
     "ScreenRunAdmin",
 ]
