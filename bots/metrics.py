@@ -25,7 +25,7 @@ from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading.models import AccountSweep, Order, OrderRequest, Orphan, OutboxMessage
+from trading.models import AccountSweep, KillSwitch, Order, OrderRequest, Orphan, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
 PREFIX = "tradebot_"
@@ -52,7 +52,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
-            for read in (screens, runs, orders, doubts, sweeps, bots, outbox):
+            for read in (screens, runs, orders, doubts, sweeps, bots, outbox, kill_switches):
                 yield from read(now)
 
         def redis_part() -> Iterator[Metric]:
@@ -213,6 +213,28 @@ def outbox(now: datetime) -> Iterator[Metric]:
         age = (now - sums["oldest"]).total_seconds() if sums["oldest"] else 0.0
         yield gauge(f"{name}_waiting", "Notifications on their way.", [((), sums["count"])])
         yield gauge(f"{name}_oldest_age_seconds", "Age of the oldest; 0 without any.", [((), age)])
+
+
+def kill_switches(now: datetime) -> Iterator[Metric]:
+    """Kill switches in force, and those of them for which an entry may still be on its way."""
+    in_force = KillSwitch.objects.filter(lifted_at__isnull=True).order_by()
+    counts = {
+        (scope, level): (count, undrained)
+        for scope, level, count, undrained in in_force.values_list("scope", "level").annotate(
+            count=Count("pk"), undrained=Count("pk", filter=Q(drained_at__isnull=True))
+        )
+    }
+    yield gauge(
+        "kill_switches",
+        "Kill switches in force, by scope and level.",
+        [(key, count) for key, (count, _) in counts.items()],
+        ["scope", "level"],
+    )
+    yield gauge(
+        "kill_switches_not_drained",
+        "Kill switches in force that are not drained: an entry may still be on its way.",
+        [((), sum(undrained for _, undrained in counts.values()))],
+    )
 
 
 def queue_depths() -> Iterator[Metric]:

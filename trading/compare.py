@@ -12,7 +12,7 @@ from tradebot.clock import to_ms
 from trading.holdings import expected_position
 from trading.ids import PREFIX
 from trading.models import AccountState, BotState, ExchangeAccount, Fill, Order
-from trading.models.journal import OPEN_STATES
+from trading.models.journal import DOUBT_STATES
 from trading.wire import position_of, wire_of
 
 PAGE = 1000
@@ -39,7 +39,7 @@ def compare_account(account: ExchangeAccount, market: str, client: ExchangeClien
         found += _fills(account, market, symbol, client)
         found += _realized(account, symbol) if market == "futures" else []
     if account.is_exclusive:
-        found += _balances(account, market, wire_of(market).total(client.account()))
+        found += _balances(account, market, wire_of(market).free(client.account()))
         if market == "futures":
             found += _positions(account, client.position_risk(), symbols)
     return found
@@ -107,7 +107,7 @@ def _all_orders(client: ExchangeClient, symbol: str, times: list[datetime]) -> l
 
 
 def _balances(account: ExchangeAccount, market: str, theirs: Mapping[str, Decimal]) -> list[str]:
-    if account.requests.filter(market=market, state__in=OPEN_STATES).exists():
+    if account.requests.filter(market=market, state__in=DOUBT_STATES).exists():
         return []
     found = []
     for state in AccountState.objects.filter(account=account, market=market, asked_at__isnull=False):

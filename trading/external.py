@@ -21,7 +21,7 @@ from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
-from trading.models import BotState, ExchangeAccount, Fill, Order, Trade
+from trading.models import BotState, ExchangeAccount, Fill, Order, OrderRequest, Trade
 from trading.orders import REJECTIONS_BEFORE_PAUSE
 from trading.trades import EXTERNAL
 from trading.wire import FillSaid, position_of, wire_of
@@ -62,7 +62,7 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         theirs = position_of(client.position_risk(bot.symbol), bot.symbol)
         said = _unknown_fills(state, client)
         names = _client_ids(bot, said, client)
-        own = _own_orders(bot, said)
+        own = _own_orders(bot, said, names)
         fills = [_row(bot, one, own.get(one.order_id)) for one in said]
         if not books.price_commissions(fills, rules, client):
             said, fills = [], []
@@ -71,7 +71,7 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         Fill.objects.bulk_create(fills, ignore_conflicts=True)
         books.rebook(order=None, state=state, rules=rules, now=now)
         foreign = [one for one in said if one.order_id not in own]
-        found = _judge(state, foreign, names, theirs)
+        found = _judge(state, foreign, names, theirs, has_own=len(foreign) < len(said))
         _tell(state, foreign, found, now)
         return found
 
@@ -157,12 +157,16 @@ def _client_ids(bot: Any, said: list[FillSaid], client: ExchangeClient) -> dict[
     return {int(row["orderId"]): str(row["clientOrderId"]) for row in rows}
 
 
-def _own_orders(bot: Any, said: list[FillSaid]) -> dict[int, Order]:
+def _own_orders(bot: Any, said: list[FillSaid], names: dict[int, str]) -> dict[int, Order]:
+    """By number, which orders are the journal's: by their number, or by the client id of one in doubt."""
     ids = {one.order_id for one in said}
-    orders = Order.objects.filter(
-        account_id=bot.account_id, market=bot.market, symbol=bot.symbol, exchange_order_id__in=ids
-    )
-    return {order.exchange_order_id: order for order in orders if order.exchange_order_id is not None}
+    same = Order.objects.filter(account_id=bot.account_id, market=bot.market, symbol=bot.symbol)
+    by_number = same.filter(exchange_order_id__in=ids)
+    own = {order.exchange_order_id: order for order in by_number if order.exchange_order_id is not None}
+    in_doubt = {names[one]: one for one in ids if one in names and one not in own}
+    for order in same.filter(client_order_id__in=in_doubt):
+        own[in_doubt[order.client_order_id]] = order
+    return own
 
 
 def _row(bot: Any, said: FillSaid, order: Order | None) -> Fill:
@@ -190,7 +194,9 @@ def _external(account_id: int, market: str, symbol: str, bot_id: int | None, sai
     )
 
 
-def _judge(state: BotState, foreign: list[FillSaid], names: dict[int, str], theirs: Decimal) -> Reconciled:
+def _judge(
+    state: BotState, foreign: list[FillSaid], names: dict[int, str], theirs: Decimal, *, has_own: bool
+) -> Reconciled:
     """Who did it, and whether the books agree with the exchange now; sets the bot's hold."""
     ours = expected_position(state.bot.account_id, state.bot.market, state.bot.symbol)
     reasons = {_who(names.get(one.order_id, "")) for one in foreign}
@@ -200,6 +206,12 @@ def _judge(state: BotState, foreign: list[FillSaid], names: dict[int, str], thei
         if not by_exchange:
             state.hold = "drift"
         return Reconciled(len(foreign), by_exchange, _sentence(reasons, foreign))
+    if has_own and not foreign and ours == theirs:
+        state.rejections_in_a_row = 0
+        return Reconciled(0, False, "an earlier order of ours had done it already")
+    late = OrderRequest.objects.filter(bot_id=state.bot_id, lane="exit", state="LATE")
+    if not foreign and late.exists():
+        return Reconciled(0, False, "an earlier exit is in doubt; what it did is being asked for")
     state.rejections_in_a_row += 1
     if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
         state.hold = "orders" if ours == theirs else "drift"

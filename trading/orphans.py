@@ -336,6 +336,8 @@ def _free_name(seen: Seen) -> str:
     """The order's own client id, unless the journal has it: a replayed request made two orders of one id."""
     taken = OrderRequest.objects.filter(client_id=seen.client_id).exists()
     taken = taken or Order.objects.filter(client_order_id=seen.client_id).exists()
+    if taken and seen.status not in ENDED:
+        raise Refused("The journal has an order of this client id, and this one is open; cancel it.")
     return f"{ADOPTED}-{seen.number}"[:36] if taken else seen.client_id[:36]
 
 

@@ -7,6 +7,7 @@ from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
+from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
 from bots.admin.orphans import AccountSweepAdmin, OrphanAdmin
 
@@ -16,6 +17,7 @@ __all__ = [
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeliveryAdmin",
+    "KillSwitchAdmin",
     "NotificationChannelAdmin",
     "OrphanAdmin",
     "ScreenRunAdmin",

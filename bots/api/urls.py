@@ -7,6 +7,7 @@ from django.urls import path, re_path, register_converter
 from bots.api.accounts import AccountViewSet
 from bots.api.auth import LoginView, LogoutView
 from bots.api.bots import BotViewSet
+from bots.api.kill_switches import KillSwitchViewSet
 from bots.api.limits import LimitsViewSet
 from bots.api.notifications import ChannelViewSet, DeliveryViewSet
 from bots.api.orphans import OrphanViewSet
@@ -88,6 +89,13 @@ urlpatterns = [
             f"v1/orphans/<row:id>/{action}/", OrphanViewSet.as_view({"post": action}), name=f"orphan-{action}"
         )
         for action in ("adopt", "cancel")
+    ),
+    path("v1/kill-switches/", KillSwitchViewSet.as_view(LIST), name="kill-switches"),
+    path("v1/kill-switches/<row:id>/", KillSwitchViewSet.as_view({"get": "retrieve"}), name="kill-switch"),
+    path(
+        "v1/kill-switches/<row:id>/lift/",
+        KillSwitchViewSet.as_view({"post": "lift"}),
+        name="kill-switch-lift",
     ),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),

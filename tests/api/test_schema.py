@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from bots.api import urls
 from bots.models import BotConfig, BotInbox
 from bots.notifications.services import channel_test
+from bots.services_kill import begin as kill_begin
 from marketdata.symbols import cached
 from tests.api.support import Api, make_channel, make_orphan, make_run, make_trade
 from tests.support.owners import NOW
@@ -131,6 +132,7 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
     operations = [each for each in operations if not each.path.endswith("/auth/logout/")]
     operations.sort(key=lambda each: each.method == "delete")
     channel = make_channel(bot.user, kind="webhook", target="https://example.com/hook")
+    kill = {"scope": "bot", "bot": bot.pk, "reason": "a test"}
     ids = {
         "accounts": [bot.account_id],
         "bots": [bot.pk],
@@ -138,6 +140,7 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
         "notifications/channels": [channel.pk],
         "notifications/deliveries": [channel_test(channel=channel, by=bot.user).pk],
         "orphans": [make_orphan(bot.account).pk],
+        "kill-switches": [kill_begin(by=bot.user, values=kill, now=NOW).pk],
         "limits": [limits_create(user=bot.user, account=bot.account, values={}).pk],
     }
     sent = 0
@@ -147,5 +150,5 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
             sent += walk(operation, token, ids.get(kind, []), mode)
-    assert len(operations) == 43
+    assert len(operations) == 47
     assert sent > 150

@@ -179,15 +179,15 @@ def sweep_usage(source: Source) -> UsedWeight:
 def entries_allowed(source: Source) -> tuple[bool, str]:
     """Whether the budget lets entries go on, and if not, why."""
     try:
-        with_redis(lambda r: r.ping())
+        left_ms, used = store.look([_gate_key(source)], _weight_key(source, time.time()))
     except RedisDown as error:
         return False, str(error)
-    until = gate_until(source)
-    if until is not None:
+    if left_ms > 0:
+        until = datetime.now(UTC) + timedelta(milliseconds=left_ms)
         return False, f"The exchange asked for a pause until {until:%H:%M:%S} UTC."
-    now = usage(source)
-    if now.used >= now.limit * SHARE["entry"]:
-        return False, f"The request weight is above {SHARE['entry']:.0%} ({now.used} of {now.limit})."
+    limit = limits_of(source).weight_per_minute
+    if used >= limit * SHARE["entry"]:
+        return False, f"The request weight is above {SHARE['entry']:.0%} ({used} of {limit})."
     return True, ""
 
 

@@ -114,8 +114,7 @@ class ExchangeClient(FuturesQuestions, ListQuestions):
 
         Raises Transient or RateLimited only when no offset is known at all.
         """
-        offset = server_clock.offset_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
-        return server_clock.local_ms() + offset
+        return server_clock.server_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
 
     def sync_clock(self) -> int:
         """Measure the offset now, share it, and return it in ms."""

@@ -10,6 +10,7 @@ from trading.models.accounts import (
 )
 from trading.models.audit import AuditEntry
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
+from trading.models.kill import KillSwitch
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
@@ -25,6 +26,7 @@ __all__ = [
     "ExchangeSecret",
     "Fill",
     "FundingPayment",
+    "KillSwitch",
     "Order",
     "OrderRequest",
     "Orphan",

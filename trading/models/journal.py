@@ -71,6 +71,7 @@ class OrderRequest(models.Model):
     last_not_found_at = models.DateTimeField(null=True, blank=True)
     disagreements = models.PositiveSmallIntegerField(default=0)
     base_before = amount(null=True, blank=True)  # base balance known before the request
+    late_at = models.DateTimeField(null=True, blank=True)  # since then another exit may follow
     exchange_list_id = models.BigIntegerField(
         null=True, blank=True
     )  # the list's or conditional order's number
