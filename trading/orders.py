@@ -19,6 +19,7 @@ from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
 from trading import limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
+from trading.deployments import nonce_in_force
 from trading.filters import check_order, lots_to_quantity
 from trading.ids import client_id
 from trading.locks import lock_state
@@ -117,7 +118,7 @@ def _insert(
 ) -> OrderRequest:
     state.seq += 1
     state.epoch += 1
-    own_id = client_id(settings.DEPLOYMENT_NONCE, target.bot_id, state.seq)
+    own_id = client_id(nonce_in_force(now), target.bot_id, state.seq)
     recv_window_ms = settings.TIMINGS.recv_window_ms
     form = OrderForm(target.market, target.symbol, wish.side, wish.type, quantity, own_id, lane)
     path, payload = order_request(form, ts_ms=server_ms, recv_window_ms=recv_window_ms)

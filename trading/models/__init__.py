@@ -12,11 +12,14 @@ from trading.models.journal import Adjustment, Fill, FundingPayment, Order, Orde
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
+from trading.models.upkeep import BooksCheck, Deployment
 
 __all__ = [
     "AccountState",
     "Adjustment",
+    "BooksCheck",
     "BotState",
+    "Deployment",
     "ExchangeAccount",
     "ExchangeSecret",
     "Fill",
