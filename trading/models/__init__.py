@@ -8,6 +8,7 @@ from trading.models.accounts import (
     SymbolClaim,
     SymbolSetup,
 )
+from trading.models.audit import AuditEntry
 from trading.models.journal import Adjustment, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
@@ -17,6 +18,7 @@ from trading.models.upkeep import BooksCheck, Deployment
 __all__ = [
     "AccountState",
     "Adjustment",
+    "AuditEntry",
     "BooksCheck",
     "BotState",
     "Deployment",
