@@ -19,7 +19,7 @@ from bots.runs import RunResult
 from tradebot import clock
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading import income
+from trading import books_check, income
 from trading.accounts import client_for
 
 logger = logging.getLogger(__name__)
@@ -152,6 +152,13 @@ def book_funding() -> None:
             income.book_income(account, client_for(account, "futures"), clock.now())
         except TradebotError as error:
             logger.warning("funding of account %s can't be booked yet: %s", account.pk, error)
+
+
+@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+def check_books() -> None:
+    """Check the books: the database, and some accounts against their exchange."""
+    books_check.check_hourly(clock.now)
+    deliver_soon()
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

@@ -15,6 +15,7 @@ from trading import invariants_fifo, invariants_secrets
 from trading.findings import Finding
 from trading.invariants_sql import CHECKS
 
+INVARIANTS = tuple(f"I{number}" for number in range(1, 16))
 NAKED_SECONDS = 90.0
 FILLS_SECONDS = 60.0
 GRACE_SECONDS = 900.0  # of good answers of the exchange
@@ -24,7 +25,7 @@ OFF = frozenset() if PROTECTION_RESTS_ON_THE_EXCHANGE else frozenset({"I10"})
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked about: all, or one account, one bot, what changed since a time (I3, I9, I10: always all)."""
+    """What is asked about: all, one account, one bot, what changed since a time. Open requests are always."""
 
     account_id: int | None = None
     bot_id: int | None = None
@@ -69,7 +70,9 @@ def by_bot_account(alias: str) -> str:
 EVERYTHING = Scope()
 
 
-def check_database(scope: Scope = EVERYTHING, *, now: datetime, canaries: tuple[str, ...] = ()) -> list[Finding]:
+def check_database(
+    scope: Scope = EVERYTHING, *, now: datetime, canaries: tuple[str, ...] = ()
+) -> list[Finding]:
     """All invariants that the database can answer, as of one moment; empty when the books are in order.
 
     `canaries` are texts beside `signature=` that no stored text may hold.

@@ -132,7 +132,5 @@ def _futures(where: Q) -> Iterator[Finding]:
             yield Finding("I6", f"account {account_id} {symbol}", sentence, account_id=account_id)
 
 
-
-
 def _text(value: Decimal) -> str:
     return f"{value.normalize() if value else ZERO:f}"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 REQUESTS = "trading_orderrequest"
 DOUBTS = "('PREPARED', 'UNKNOWN', 'LATE', 'QUARANTINED')"
-OVER = (
-    "('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED', 'EXPIRED_IN_MATCH', 'NOT_PLACED', 'FINISHED', 'PENDING_NEW')"
-)
+OVER = "('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED', 'EXPIRED_IN_MATCH', 'NOT_PLACED', 'FINISHED')"
+WAITS = "'PENDING_NEW'"  # a leg whose working order is not filled: on the exchange, and not live
 BASE = "regexp_replace(f.symbol, 'USDT$', '')"
 SIGN = "(CASE WHEN {alias}.side = 'BUY' THEN 1 ELSE -1 END)"
 
@@ -23,7 +22,8 @@ GROUP BY r.bot_id, r.lane HAVING count(*) > 1
 
 I2 = f"""
 SELECT 'error', o.bot_id, min(o.account_id), 'bot ' || o.bot_id || ' ' || o.purpose || ' ' || o.part,
-       count(*) || ' entries for the signal of ' || o.signal_time || ': ' || string_agg(o.client_order_id, ', ')
+       count(*) || ' entries for the signal of ' || o.signal_time || ': '
+       || string_agg(o.client_order_id, ', ')
 FROM trading_order o WHERE o.purpose IN ('ENTRY', 'DCA') AND o.signal_used AND {{o}}
 GROUP BY o.bot_id, o.purpose, o.part, o.signal_time HAVING count(*) > 1
 UNION ALL
@@ -36,9 +36,9 @@ SELECT 'error', o.bot_id, o.account_id, 'order ' || o.client_order_id,
        'the order is ' || o.status || ' and counts as ' || CASE WHEN o.live THEN 'live' ELSE 'over' END
 FROM trading_order o JOIN {REQUESTS} r ON r.id = o.request_id
 WHERE {{o}} AND (
-    (o.live AND o.status IN {OVER} AND o.status <> 'PENDING_NEW')
-    OR (NOT o.live AND o.status NOT IN {OVER} AND r.superseded_by_id IS NULL AND o.cancel_wanted_at IS NULL
-        AND r.state IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
+    (o.live AND o.status IN {OVER})
+    OR (NOT o.live AND o.status NOT IN {OVER} AND o.status <> {WAITS}
+        AND r.superseded_by_id IS NULL AND o.cancel_wanted_at IS NULL AND r.state IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
     OR (o.live AND r.state NOT IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
 )
 """
