@@ -32,7 +32,7 @@ from tradebot.errors import (
     RiskVeto,
 )
 from tradebot.logs import add_log_ids, log_context
-from trading import limits, money, orders, outbox, protocol, recovery, requests
+from trading import limits, money, orders, outbox, positions, protocol, recovery, requests
 from trading.accounts import client_for
 from trading.books import count_day
 from trading.decide import difference
@@ -226,7 +226,12 @@ def _prepare(
     in_flight: bool,
     now: datetime,
 ) -> _Prepared:
-    _, place = difference(decision.wishes, _live_orders(run.config.pk, rules))
+    live = _live_orders(run.config.pk, rules)
+    if decision.is_dust and rules is not None and not live and not lanes:
+        written_off = _dust(run, state, rules, now)
+        if written_off is not None:
+            return written_off
+    _, place = difference(decision.wishes, live)
     place = tuple(wish for wish in place if orders.lane_of(wish) not in lanes)
     if in_flight:
         return _Prepared(None, rules, "in flight", ("an order is on its way",))
@@ -268,6 +273,19 @@ def _target(config: BotConfig) -> orders.Target:
         leverage=config.leverage,
         position_type=config.position_type,
     )
+
+
+def _dust(run: _Run, state: BotState, rules: SymbolRules, now: datetime) -> _Prepared | None:
+    """A position that should be left and that the exchange would not take is written off."""
+    price = run.market.view(run.config, run.fresh_price).price
+    at = None if price is None else Decimal(repr(price.price))
+    reason = positions.write_off_unsellable(state=state, rules=rules, price=at, now=now)
+    if reason is None:
+        return None
+    state.status, state.status_reason = "waiting" if run.config.is_active else "paused", reason
+    state.save(update_fields=["status", "status_reason"])
+    services.claim_release(bot=run.config, state=state)
+    return _Prepared(None, rules, "dust", (reason,))
 
 
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> _Prepared:

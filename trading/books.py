@@ -17,7 +17,7 @@ from trading import money, outbox, positions
 from trading.books_fifo import FillView, fifo
 from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.trades import write_trades
-from trading.wire import FillSaid, wire_of
+from trading.wire import FillSaid, OrderSaid, wire_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +69,8 @@ def _note_status(
     """Write status and executed amounts; gives what they change of the account's free balances."""
     wire = wire_of(order.market)
     said = wire.order(body)
+    if _is_older(said, order):
+        return defaultdict(Decimal)
     news = wire.executed(
         rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
     )
@@ -79,6 +81,12 @@ def _note_status(
     order.live = order.status not in TERMINAL
     order.updated_at = now
     return changes
+
+
+def _is_older(said: OrderSaid, order: Order) -> bool:
+    """Whether the exchange's word was overtaken: what was executed, and what is over, stays so."""
+    is_over = order.status in TERMINAL and order.exchange_order_id is not None
+    return said.executed < order.executed_quantity or (is_over and said.status not in TERMINAL)
 
 
 def _book_fills(
@@ -110,7 +118,7 @@ def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
         return []
     wire = wire_of(order.market)
     rows: list[FillSaid] = []
-    from_id: int | None = None
+    from_id = 0  # without it the newest thousand are answered, and the older ones never
     try:
         while True:
             page = client.my_trades(order.symbol, order_id=order.exchange_order_id, from_id=from_id)
@@ -144,15 +152,22 @@ def own_fill(order: Order, said: FillSaid) -> Fill:
 
 
 def price_commissions(fills: list[Fill], rules: SymbolRules | None, client: ExchangeClient) -> bool:
-    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had."""
+    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had.
+
+    Asked for once for each asset, however many fills there are.
+    """
+    prices: dict[str, Decimal] = {}
     for fill in fills:
-        if rules is None or not fill.commission or fill.commission_asset in (rules.base, rules.quote):
+        asset = fill.commission_asset
+        if rules is None or not fill.commission or asset in (rules.base, rules.quote):
             continue
         try:
-            fill.commission_price = Decimal(client.price(f"{fill.commission_asset}{rules.quote}"))
+            if asset not in prices:
+                prices[asset] = Decimal(client.price(f"{asset}{rules.quote}"))
         except ExchangeError as error:
-            logger.warning("the price of %s can't be had yet: %s", fill.commission_asset, error)
+            logger.warning("the price of %s can't be had yet: %s", asset, error)
             return False
+        fill.commission_price = prices[asset]
     return True
 
 

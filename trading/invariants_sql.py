@@ -38,7 +38,8 @@ FROM trading_order o JOIN {REQUESTS} r ON r.id = o.request_id
 WHERE {{o}} AND (
     (o.live AND o.status IN {OVER})
     OR (NOT o.live AND o.status NOT IN {OVER} AND o.status <> {WAITS}
-        AND r.superseded_by_id IS NULL AND o.cancel_wanted_at IS NULL AND r.state IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
+        AND r.superseded_by_id IS NULL AND o.cancel_wanted_at IS NULL
+        AND r.state IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
     OR (o.live AND r.state NOT IN ('PREPARED', 'UNKNOWN', 'ACCEPTED'))
 )
 """

@@ -143,7 +143,8 @@ class Decision:
 
     `reasons` are sentences for the owner, the most telling first. `exit_wanted` is the reason that must be
     remembered in the same commit as the EXIT. `trailing_stop_price` is a moved stop to remember, else None;
-    `daily_limit` a limit ("loss", "target") that the day has just reached.
+    `daily_limit` a limit ("loss", "target") that the day has just reached. `is_dust`: the position should be
+    left and the exchange would not take it; it is written off.
     """
 
     status: str
@@ -152,9 +153,10 @@ class Decision:
     exit_wanted: str | None = None
     trailing_stop_price: float | None = None
     daily_limit: str | None = None
+    is_dust: bool = False
 
     @property
     def acts(self) -> bool:
         """Whether a run is needed: something to place or to remember."""
         to_remember = (self.trailing_stop_price, self.daily_limit)
-        return bool(self.wishes) or any(value is not None for value in to_remember)
+        return bool(self.wishes) or self.is_dust or any(value is not None for value in to_remember)

@@ -64,7 +64,8 @@ def test_a_warning_fails_only_when_strict(holder, capsys):
     code, out, _ = run(capsys, "--no-exchange", "--strict")
     assert (code, out) == (
         3,
-        "WARN  I3   request tb1-tests0-1-q: somebody must settle the quarantined request: it contradicts itself\n",
+        "WARN  I3   request tb1-tests0-1-q: somebody must settle the quarantined request: "
+        "it contradicts itself\n",
     )
 
 
