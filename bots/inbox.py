@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from bots.models import BotConfig, BotInbox
@@ -27,9 +27,19 @@ def has_open(bot_id: int) -> bool:
     return BotInbox.objects.filter(bot_id=bot_id, handled_at__isnull=True).exists()
 
 
-def take(state: BotState, config: BotConfig, now: datetime) -> list[BotInbox]:
-    """Read what waits and turn it into the state's will; the bot's state row must be locked."""
+def order_news(bot_id: int) -> list[int]:
+    """Ids of the entries by which something was heard of the bot's orders: the run asks for them."""
+    rows = BotInbox.objects.filter(bot_id=bot_id, handled_at__isnull=True, kind=BotInbox.Kind.ORDER)
+    return list(rows.values_list("id", flat=True))
+
+
+def take(state: BotState, config: BotConfig, now: datetime, asked: Collection[int] = ()) -> list[BotInbox]:
+    """Read what waits and turn it into the state's will; the bot's state row must be locked.
+
+    News of orders count as read only if the exchange was `asked` for them since they came.
+    """
     rows = list(BotInbox.objects.filter(bot_id=state.bot_id, handled_at__isnull=True).order_by("id"))
+    rows = [row for row in rows if row.kind != BotInbox.Kind.ORDER or row.pk in asked]
     before = state.exit_wanted
     closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
     if closing and not state.exit_wanted:

@@ -16,6 +16,8 @@ from bots.snapshot import MarketCache, doubtful_lanes, snapshot
 from marketdata.intervals import last_close
 from trading.decide import decide
 from trading.models import BotState, Order
+from trading.plan import Place, lane_of, next_step
+from trading.resting import live_orders
 from trading.risk import usable_price
 from trading.types import Decision
 
@@ -93,6 +95,7 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
     )
     configs: dict[int, BotConfig] = {state.bot_id: state.bot for state in states}
     lanes = doubtful_lanes(configs)
+    live = live_orders(list(configs))
     market = MarketCache(configs.values(), now)
     found = Screened(bots=len(states))
     for state in states:
@@ -100,14 +103,16 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
         signal = market.signal(config)
         found.stale += signal is None or signal.as_of != last_close(now, config.interval)
         own_lanes = lanes.get(state.bot_id, set())
-        view = snapshot(config, state, market, own_lanes)
+        view = snapshot(config, state, market, own_lanes, live.get(state.bot_id, ()))
         decision = decide(view.bot, view.state, view.market, now)
+        step = next_step(decision.wishes, view.state.live, market=config.market, busy_lanes=own_lanes)
         # without a price the stop can't be watched from here; a run asks the exchange for one itself
         is_blind = state.in_position and usable_price(view.market.price, now) is None
         must_run = bool(own_lanes) or state.has_mail or state.has_unbooked or is_blind
-        if decision.acts or must_run or (state.exit_wanted and not state.in_position):
-            is_exit = must_run or any(wish.purpose != "ENTRY" for wish in decision.wishes)
-            found.calls.append(Call(state.bot_id, is_exit or not decision.wishes))
+        must_run = must_run or bool(state.exit_wanted and not state.in_position)
+        if step is not None or decision.has_news or must_run:
+            is_entry = isinstance(step, Place) and lane_of(step.wishes[0]) == "entry"
+            found.calls.append(Call(state.bot_id, must_run or not is_entry))
         elif _shows(state, decision):
             found.statuses.append((state.bot_id, state.epoch, decision.status))
     return found

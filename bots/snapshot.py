@@ -16,8 +16,9 @@ from tradebot.binance.sources import Source, source_for
 from tradebot.errors import StaleData
 from trading import brackets, signals
 from trading.filters import quantity_to_lots
-from trading.models import BotState, OrderRequest
+from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
+from trading.resting import as_live
 from trading.signals import SignalKey
 from trading.types import BotView, MarketView, Protection, Signal, StateView
 
@@ -75,7 +76,12 @@ def bot_view(config: BotConfig) -> BotView:
     )
 
 
-def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Iterable[str]) -> StateView:
+def state_view(
+    state: BotState,
+    rules: SymbolRules | None,
+    doubtful_lanes: Iterable[str],
+    live: Iterable[Order] = (),
+) -> StateView:
     """The state as decide() reads it; the position in whole lots, rounded down.
 
     The size is positive on either side: the bot's position_type tells the side.
@@ -103,6 +109,8 @@ def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Itera
         entry_in_doubt="entry" in lanes,
         exit_in_doubt="exit" in lanes,
         hold=state.hold or None,
+        live=tuple(as_live(order, rules) for order in live),
+        stop_passed_at=state.stop_passed_at,
     )
 
 
@@ -170,12 +178,18 @@ def _entries_note(source: Source) -> str:
     return outage.entries_stopped(source) or ("" if allowed else reason)
 
 
-def snapshot(config: BotConfig, state: BotState, market: MarketCache, lanes: Iterable[str]) -> Snapshot:
-    """One bot, ready for decide()."""
+def snapshot(
+    config: BotConfig,
+    state: BotState,
+    market: MarketCache,
+    lanes: Iterable[str],
+    live: Iterable[Order] = (),
+) -> Snapshot:
+    """One bot, ready for decide(). `live` are its orders that may work on the exchange."""
     return Snapshot(
         config=config,
         source=source_of(config),
         bot=bot_view(config),
-        state=state_view(state, market.rules(config), lanes),
+        state=state_view(state, market.rules(config), lanes, live),
         market=market.view(config),
     )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
+from tradebot import failpoints
+
 STEPPED_KEY = "clock:stepped"
 
 
@@ -16,8 +18,8 @@ def now() -> datetime:
 
         value = redis_client().get(STEPPED_KEY)
         if value is not None:
-            return from_ms(int(value))
-    return datetime.now(UTC)
+            return from_ms(int(value)) + failpoints.CLOCK_SHIFT
+    return datetime.now(UTC) + failpoints.CLOCK_SHIFT
 
 
 def step_to(moment: datetime) -> None:

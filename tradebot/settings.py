@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import dj_database_url
 from environs import Env, EnvError
 
+from tradebot import failpoints
 from tradebot.errors import ConfigError
 from tradebot.timings import DEFAULT as DEFAULT_TIMINGS
 
@@ -149,6 +150,11 @@ PAPER_SPOT_URL = _url("PAPER_SPOT_URL", "http://127.0.0.1:8899")
 PAPER_FUTURES_URL = _url("PAPER_FUTURES_URL", PAPER_SPOT_URL)
 EGRESS_ID = _read("EGRESS_ID", "str", "default")
 LIVE_TRADING = _read("LIVE_TRADING", "bool", False)
+if LIVE_TRADING and failpoints.switched_on():
+    raise ConfigError(
+        f"LIVE_TRADING is on, and {' and '.join(failpoints.switched_on())} is set, which is for tests of "
+        "crashes only: unset it."
+    )
 DEPLOYMENT_NONCE = _read("DEPLOYMENT_NONCE", "str", "000000")
 if len(DEPLOYMENT_NONCE) != 6 or not DEPLOYMENT_NONCE.isalnum() or not DEPLOYMENT_NONCE.isascii():
     raise ConfigError(

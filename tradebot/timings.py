@@ -25,6 +25,8 @@ class Timings:
     quarantine_seconds: float = 86_400.0  # a doubt older than this is a human's
     price_max_age_seconds: float = 90.0
     account_max_age_seconds: float = 60.0
+    stop_grace_seconds: float = 10.0  # a resting order that the price has passed may take so long to fill
+    order_max_age_seconds: float = 300.0  # a resting order is asked for at least this often
     clock_sync_seconds: float = 600.0
     read_backoff_seconds: float = 0.25  # before the second try of a question; doubles, with jitter
     read_budget_seconds: float = 20.0  # a question with all its retries ends here
@@ -41,6 +43,8 @@ class Timings:
             "run_budget_seconds",
             "price_max_age_seconds",
             "account_max_age_seconds",
+            "stop_grace_seconds",
+            "order_max_age_seconds",
             "clock_sync_seconds",
             "read_budget_seconds",
         }

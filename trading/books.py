@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from trading import money, outbox, positions
 from trading.books_fifo import FillView, fifo
 from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest, Trade
 from trading.trades import write_trades
-from trading.wire import FillSaid, OrderSaid, wire_of
+from trading.wire import FillSaid, OrderSaid, legs_of, list_id_of, wire_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +34,46 @@ def book_order(
     client: ExchangeClient,
     rules: SymbolRules | None,
     now: datetime,
-) -> Order:
-    """Book the exchange's word on the request's order: status, fills, money, position, trade.
+) -> list[Order]:
+    """Book the exchange's word on the request's orders: status, fills, money, position, trades.
 
-    `body` is the answer to a POST or a GET of the order, as trading.wire reads it. The bot's state row must
-    be locked; it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
-    `fills_complete=False` and the position counts what was executed until they are.
+    `body` is the answer to the request's POST, or what legs.ask() gives. The bot's state row must be locked;
+    it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
+    `fills_complete=False` and the position counts what was executed until they are. Gives the orders that
+    traded since they were last booked.
     """
-    order = request.orders.select_for_update(no_key=True).get()
-    changes = _note_status(order, body, rules, now)
-    _book_fills(order, body, client, rules, changes)
-    order.save()
+    orders = list(request.orders.select_for_update(no_key=True).order_by("id"))
+    said = legs_of(request.kind, request.client_id, body)
+    number = list_id_of(request.kind, body)
+    if number is not None and request.exchange_list_id != number:
+        request.exchange_list_id = number
+        request.save(update_fields=["exchange_list_id"])
+    locked = money.locked_by(orders, rules)
+    changes: dict[str, Decimal] = defaultdict(Decimal)
+    traded = []
+    for order in orders:
+        if order.client_order_id not in said:
+            continue
+        executed = order.executed_quantity
+        word = said[order.client_order_id]
+        _note_status(order, word, rules, now, changes)
+        _book_fills(order, word, client, rules, changes)
+        order.save()
+        if order.executed_quantity != executed:
+            traded.append(order)
+    for asset, amount in money.locked_by(orders, rules).items():
+        changes[asset] -= amount - locked.pop(asset, ZERO)
+    for asset, amount in locked.items():
+        changes[asset] += amount
     balances = money.settle(request.account_id, request.market, changes)
     if request.reserved_amount:
         money.release(request, balances)
-    rebook(order=order, state=state, rules=rules, now=now)
-    return order
+    stops = [order for order in orders if order.purpose == "STOP"]
+    if stops and state.in_position:
+        positions.note_stop(state, is_live=any(order.live for order in stops), now=now)
+    for order in traded or orders[:1]:
+        rebook(order=order, state=state, rules=rules, now=now)
+    return traded
 
 
 def complete_fills(
@@ -64,23 +89,31 @@ def complete_fills(
 
 
 def _note_status(
-    order: Order, body: dict[str, Any], rules: SymbolRules | None, now: datetime
-) -> dict[str, Decimal]:
-    """Write status and executed amounts; gives what they change of the account's free balances."""
+    order: Order,
+    body: Mapping[str, Any],
+    rules: SymbolRules | None,
+    now: datetime,
+    changes: dict[str, Decimal],
+) -> None:
+    """Write status and executed amounts; adds what they change of the account's balances to `changes`."""
     wire = wire_of(order.market)
     said = wire.order(body)
+    order.asked_at = now
     if _is_older(said, order):
-        return defaultdict(Decimal)
+        return
     news = wire.executed(
         rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
     )
-    changes: dict[str, Decimal] = defaultdict(Decimal, news)
-    order.exchange_order_id = said.order_id
+    for asset, change in news.items():
+        changes[asset] += change
+    if said.order_id is not None:
+        order.exchange_order_id = said.order_id
+        if order.request.kind == OrderRequest.Kind.ALGO:
+            order.actual_order_id = said.order_id
     order.status = said.status
     order.executed_quantity, order.executed_quote = said.executed, said.quote
-    order.live = order.status not in TERMINAL
+    order.live = order.live and order.status not in TERMINAL
     order.updated_at = now
-    return changes
 
 
 def _is_older(said: OrderSaid, order: Order) -> bool:
@@ -91,7 +124,7 @@ def _is_older(said: OrderSaid, order: Order) -> bool:
 
 def _book_fills(
     order: Order,
-    body: dict[str, Any],
+    body: Mapping[str, Any],
     client: ExchangeClient,
     rules: SymbolRules | None,
     changes: dict[str, Decimal],
@@ -109,7 +142,7 @@ def _book_fills(
             changes[asset] += change
     Fill.objects.bulk_create(new, ignore_conflicts=True)
     booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
-    order.fills_complete = not order.live and booked == order.executed_quantity
+    order.fills_complete = order.status in TERMINAL and booked == order.executed_quantity
 
 
 def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q
-
 from tradebot.binance.client import ExchangeClient
 from trading.findings import Finding
 from trading.holdings import expected_position
@@ -27,32 +25,16 @@ def is_moving(account: ExchangeAccount, market: str) -> bool:
 
 
 def balances(account: ExchangeAccount, market: str, client: ExchangeClient) -> list[Finding]:
-    """Every balance that was ever asked for.
-
-    What a resting order locks has left the free balance if that was asked for since: then either is right.
-    """
-    said, wire = client.account(), wire_of(market)
-    total, free = wire.total(said), wire.free(said)
+    """Every balance that was ever asked for; what rests on the exchange has left both sides' free balances."""
+    theirs = wire_of(market).free(client.account())
     found = []
-    locked = _locked_assets(account, market)
     for state in AccountState.objects.filter(account=account, market=market, asked_at__isnull=False):
-        right = {total.get(state.asset, ZERO)}
-        if state.asset in locked:
-            right.add(free.get(state.asset, ZERO))
-        if state.free not in right:
-            there = text(total.get(state.asset, ZERO))
-            sentence = f"balance of {state.asset}: {text(state.free)} here, {there} there"
+        there = theirs.get(state.asset, ZERO)
+        if state.free != there:
+            sentence = f"balance of {state.asset}: {text(state.free)} here, {text(there)} there"
             about = f"account {account.pk} {market} {state.asset}"
             found.append(Finding("I14", about, sentence, account_id=account.pk))
     return found
-
-
-def _locked_assets(account: ExchangeAccount, market: str) -> set[str]:
-    live = Order.objects.filter(Q(live=True) | Q(status="PENDING_NEW"), account=account, market=market)
-    assets = set()
-    for symbol in live.values_list("symbol", flat=True):
-        assets |= {symbol.removesuffix("USDT"), "USDT"}
-    return assets
 
 
 def positions(account: ExchangeAccount, rows: list[dict[str, Any]], symbols: Iterable[str]) -> list[Finding]:

@@ -8,6 +8,7 @@ from django.db.models import Case, F, Sum, Value, When
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
+from trading import money
 from trading.models import AccountState, Fill, Order, OrderRequest
 from trading.wire import position_of, wire_of
 
@@ -54,6 +55,5 @@ def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str |
     if expected is None:
         return None
     total = wire_of(row.market).total(client.account()).get(base, ZERO)
-    if total == expected.free:
-        return None
-    return f"the account has {total} {base}, the journal expects {expected.free}"
+    here = expected.free + money.locked_in_sells(row.account_id, row.market, row.symbol)
+    return None if total == here else f"the account has {total} {base}, the journal expects {here}"

@@ -19,8 +19,6 @@ INVARIANTS = tuple(f"I{number}" for number in range(1, 16))
 NAKED_SECONDS = 90.0
 FILLS_SECONDS = 60.0
 GRACE_SECONDS = 900.0  # of good answers of the exchange
-PROTECTION_RESTS_ON_THE_EXCHANGE = False  # until it does there are no stops for I10 to find
-OFF = frozenset() if PROTECTION_RESTS_ON_THE_EXCHANGE else frozenset({"I10"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +84,7 @@ def check_database(
 def by_queries(scope: Scope = EVERYTHING, *, now: datetime) -> list[Finding]:
     """I1 to I5 and I7 to I11: one statement for all of them."""
     where = scope.conditions()
-    parts = [
-        f"SELECT '{name}', q.* FROM ({text.format(**where)}) AS q"
-        for name, text in CHECKS.items()
-        if name not in OFF
-    ]
+    parts = [f"SELECT '{name}', q.* FROM ({text.format(**where)}) AS q" for name, text in CHECKS.items()]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), {**scope.values(), **_times(now)})
         return [

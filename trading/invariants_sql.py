@@ -179,7 +179,7 @@ SELECT 'error', s.bot_id, b.account_id, 'bot ' || s.bot_id,
        'in position without a stop on the exchange since ' || to_char(n.since, 'YYYY-MM-DD HH24:MI:SS')
 FROM trading_botstate s JOIN bots_botconfig b ON b.id = s.bot_id
 CROSS JOIN LATERAL (SELECT COALESCE(s.naked_since, s.entry_time) AS since) n
-WHERE s.in_position AND s.protection ->> 'stop_loss_perc' IS NOT NULL
+WHERE s.in_position AND (s.protection ->> 'stop_loss_perc' IS NOT NULL OR s.trailing_stop_price IS NOT NULL)
   AND n.since < %(now)s - %(naked)s::interval AND {s}
   AND NOT EXISTS (
       SELECT 1 FROM trading_order o WHERE o.bot_id = s.bot_id AND o.purpose = 'STOP' AND o.live)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -27,6 +27,7 @@ FUTURES_FEE = Decimal(
     "0.0005"
 )  # of the notional: Binance's taker fee without discounts, paid from the wallet
 ZERO = Decimal(0)
+RESTING = ("NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL")  # statuses that keep money back
 
 
 class Owner(Protocol):
@@ -99,6 +100,37 @@ def release(request: OrderRequest, locked: Mapping[str, AccountState] | None = N
     row = (locked or {}).get(asset) or lock_balances(request.account_id, request.market, {asset})[asset]
     row.reserved = max(Decimal(0), row.reserved - request.reserved_amount)
     row.save(update_fields=["reserved"])
+
+
+def locked_by(orders: Sequence[Order], rules: SymbolRules | None) -> dict[str, Decimal]:
+    """What the orders of one request keep back of the account's spot balances while they rest, by asset.
+
+    The legs of a list lock the same coins once. What rests has left AccountState.free.
+    """
+    locked: dict[str, Decimal] = {}
+    for order in orders:
+        if rules is None or order.market != "spot" or order.status not in RESTING:
+            continue
+        if order.type == "MARKET":
+            continue
+        rest = order.quantity - order.executed_quantity
+        is_sell = order.side == "SELL"
+        asset = rules.base if is_sell else rules.quote
+        amount = rest if is_sell else rest * (order.price or order.stop_price or ZERO)
+        locked[asset] = max(locked.get(asset, ZERO), amount)
+    return locked
+
+
+def locked_in_sells(account_id: int, market: str, symbol: str) -> Decimal:
+    """The base coins of a symbol that the account's resting sell orders keep back; lists count once."""
+    rows = Order.objects.filter(
+        account_id=account_id, market=market, symbol=symbol, side="SELL", status__in=RESTING
+    ).exclude(type="MARKET")
+    by_request: dict[int, Decimal] = {}
+    for order in rows if market == "spot" else ():
+        rest = order.quantity - order.executed_quantity
+        by_request[order.request_id] = max(by_request.get(order.request_id, ZERO), rest)
+    return sum(by_request.values(), ZERO)
 
 
 def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> dict[str, AccountState]:

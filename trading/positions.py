@@ -118,6 +118,8 @@ def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: dateti
         state.entry_signal_time = order.signal_time if order else None
         state.protection = asdict(_protection(state.bot))
         state.trailing_stop_price = None
+        if wants_stop(state):
+            state.naked_since = filled_at
     state.current_position_size_coins = size
     entries = Order.objects.filter(
         bot_id=state.bot_id,
@@ -139,6 +141,32 @@ def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:
     state.protection = None
     state.trailing_stop_price = None
     state.exit_wanted, state.exit_wanted_since = "", None
+    state.stop_passed_at = None
+    clothe(state, filled_at)
+
+
+def wants_stop(state: BotState) -> bool:
+    """Whether the position should have a stop on the exchange: a pinned one, or a trailing one."""
+    if not state.in_position:
+        return False
+    pinned = state.protection or {}
+    return pinned.get("stop_loss_perc") is not None or state.trailing_stop_price is not None
+
+
+def note_stop(state: BotState, *, is_live: bool, now: datetime) -> None:
+    """Keep since when the position is without its stop on the exchange, and the longest that it ever was."""
+    if is_live or not wants_stop(state):
+        clothe(state, now)
+    elif state.naked_since is None:
+        state.naked_since = now
+
+
+def clothe(state: BotState, now: datetime) -> None:
+    """The position is protected, or over: end the time for which it was not."""
+    if state.naked_since is not None:
+        seconds = max(0.0, (now - state.naked_since).total_seconds())
+        state.naked_longest_seconds = max(state.naked_longest_seconds, seconds)
+        state.naked_since = None
 
 
 def _protection(bot: Any) -> Protection:

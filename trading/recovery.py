@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from marketdata.types import SymbolRules
+from tradebot import failpoints
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms
 from tradebot.errors import ExchangeError, OrderNotFound
@@ -85,6 +86,7 @@ def _look(row: OrderRequest, state: BotState, context: _Context) -> int | None:
         if isinstance(effect, protocol.Wait):
             until_ms = effect.until_ms
         event = _perform(effect, row, state, context)
+        failpoints.reached(f"recover.{type(effect).__name__.lower()}")
         if event is not None:
             now_ms = context.server_ms or context.client.now_ms()
             effects = list(requests.advance(row, event, now_ms, context.now))

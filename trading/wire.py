@@ -21,7 +21,7 @@ Amounts = dict[str, Decimal]  # by asset
 class OrderSaid:
     """An order as the exchange has it: quantities in base units, `quote` is what was executed in quote."""
 
-    order_id: int
+    order_id: int | None  # None: a conditional order that has not become an order yet
     status: str
     executed: Decimal
     quote: Decimal
@@ -159,6 +159,28 @@ def wire_of(market: str) -> Wire:
     return _WIRES[market]
 
 
+def legs_of(kind: str, client_id: str, body: Body) -> dict[str, Body]:
+    """By client id of the order, what an answer says of it, as Wire.order reads it.
+
+    A list says it under "orderReports" (rest-api.md, "OCO"). A conditional order has no order until it has
+    triggered; from then on the order that it became says it (USDS-M "Query Algo Order").
+    """
+    if kind == "order_list":
+        reports = body.get("orderReports", ())
+        # a cancel's report has the cancel's own id under clientOrderId
+        return {one.get("origClientOrderId") or one["clientOrderId"]: one for one in reports}
+    if kind == "algo":
+        actual = body.get("actualOrder")
+        return {client_id: actual if actual is not None else {"status": body["algoStatus"]}}
+    return {client_id: body}
+
+
+def list_id_of(kind: str, body: Body) -> int | None:
+    """The exchange's number of a list or of a conditional order."""
+    name = {"order_list": "orderListId", "algo": "algoId"}.get(kind)
+    return None if name is None or name not in body else int(body[name])
+
+
 def position_of(rows: list[dict[str, Any]], symbol: str) -> Decimal:
     """The signed one-way position of a symbol in an answer of positionRisk; a flat one may be left out.
 
@@ -169,7 +191,7 @@ def position_of(rows: list[dict[str, Any]], symbol: str) -> Decimal:
 
 def _order(body: Body, quote_field: str) -> OrderSaid:
     return OrderSaid(
-        order_id=int(body["orderId"]),
+        order_id=int(body["orderId"]) if "orderId" in body else None,
         status=str(body.get("status", "NEW")),
         executed=Decimal(body.get("executedQty", "0")),
         quote=Decimal(body.get(quote_field, "0")),

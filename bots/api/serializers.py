@@ -115,10 +115,11 @@ class BotStateSerializer(RowSerializer):
 
     @extend_schema_field(OutlookSerializer(allow_null=True))
     def get_outlook(self, state: BotState) -> dict[str, Any] | None:
-        decision = self.context["view"].outlook
-        if decision is None:
+        explained = self.context["view"].outlook
+        if explained is None:
             return None
-        return {"acts": decision.acts, "status": decision.status, "reasons": list(decision.reasons)}
+        decision = explained.decision
+        return {"acts": explained.acts, "status": decision.status, "reasons": list(decision.reasons)}
 
     def get_outlook_error(self, state: BotState) -> str:
         return str(self.context["view"].outlook_error)

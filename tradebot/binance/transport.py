@@ -26,6 +26,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.ssl_ import create_urllib3_context
 
+from tradebot import failpoints
 from tradebot.logs import cap_http_loggers
 
 # A server may close an idle connection at any moment, and a request on it then has an unknown outcome. So
@@ -172,6 +173,8 @@ class _Bounded:
     """For sockets: bounds each wait by what is left of the call, and notes that bytes were sent."""
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        if _thread.call is not None and _thread.call.idle_seconds == IDLE_SECONDS_ONCE:
+            failpoints.reached("send.sent")  # of an order: all its bytes have left
         return int(self._within("recv_into", *args, **kwargs))
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
