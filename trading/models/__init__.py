@@ -14,12 +14,15 @@ from trading.models.kill import KillSwitch
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
+from trading.models.upkeep import BooksCheck, Deployment
 
 __all__ = [
     "AccountState",
     "Adjustment",
     "AuditEntry",
+    "BooksCheck",
     "BotState",
+    "Deployment",
     "ExchangeAccount",
     "ExchangeSecret",
     "Fill",
