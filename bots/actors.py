@@ -20,7 +20,7 @@ from bots.runs import RunResult
 from tradebot import clock
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading import income
+from trading import books_check, income
 from trading.accounts import client_for
 from trading.models import KillSwitch
 
@@ -224,6 +224,13 @@ def wake_bots(inbox_ids: Sequence[int]) -> None:
     """Have many bots look into their inboxes: a message for each chunk of ids, in increasing order."""
     for first_id, last_id in services_kill.chunked(inbox_ids, WAKE_CHUNK):
         wake_chunk.send(first_id, last_id)
+
+
+@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+def check_books() -> None:
+    """Check the books: the database, and some accounts against their exchange."""
+    books_check.check_hourly(clock.now)
+    deliver_soon()
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

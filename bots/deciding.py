@@ -197,6 +197,10 @@ def _prepare(
     rules: SymbolRules | None,
     now: datetime,
 ) -> Prepared:
+    if decision.is_dust and step is None and rules is not None:
+        written_off = _write_off(run, state, rules, now)
+        if written_off is not None:
+            return written_off
     if step is None or rules is None:
         return Prepared(None, rules, "held", decision.reasons)
     if run.row is None:
@@ -228,6 +232,25 @@ def _prepare(
         return _refused(state, decision, step.wishes[0], rules, str(veto))
     run.requests.append(request)
     return Prepared(request, rules, "traded", decision.reasons)
+
+
+def _write_off(run: Run, state: BotState, rules: SymbolRules, now: datetime) -> Prepared | None:
+    """A position that should be left and that the exchange would not take is dust; nothing of it rests."""
+    open_orders = Order.objects.filter(bot_id=state.bot_id, live=True)
+    if (
+        open_orders.exists()
+        or OrderRequest.objects.filter(bot_id=state.bot_id, state__in=DOUBT_STATES).exists()
+    ):
+        return None
+    price = run.market.view(run.config, run.fresh_price).price
+    at = None if price is None else Decimal(repr(price.price))
+    reason = positions.write_off_unsellable(state=state, rules=rules, price=at, now=now)
+    if reason is None:
+        return None
+    state.status, state.status_reason = "waiting" if run.config.is_active else "paused", reason
+    state.save(update_fields=["status", "status_reason"])
+    services.claim_release(bot=run.config, state=state)
+    return Prepared(None, rules, "dust", (reason,))
 
 
 def _withdraw(decision: Decision, step: plan.Withdraw, rules: SymbolRules, now: datetime) -> Prepared:

@@ -22,12 +22,15 @@ from tradebot.binance.sources import Source, source_for
 from tradebot.errors import ExchangeError, KeyDecryptFailed
 from tradebot.health import Probe, Unhealthy
 from tradebot.redis import redis_client
+from trading import books_check
 from trading.accounts import read_key
-from trading.models import AccountSweep, ExchangeAccount, Orphan
+from trading.findings import errors
+from trading.models import AccountSweep, ExchangeAccount, Order, Orphan
 
 SCREEN_LATE_SECONDS = 150.0  # a slot is a minute; its screens end within seconds
 CLOCK_OFFSET_MS = 1000  # requests are corrected by the offset; a machine with NTP has some milliseconds
 EXCHANGE_SECONDS = 5.0  # for all tries to reach an exchange
+BOOKS_LATE_SECONDS = 7200.0  # they are checked each hour
 SHOWN = 3
 SWEEP_LATE = timedelta(hours=1)
 
@@ -175,6 +178,22 @@ def clock_offset() -> str:
     return _each_source(judge, "has this machine's time")
 
 
+def books() -> str:
+    """The books were checked within two hours, and are in order."""
+    late = clock.now() - timedelta(seconds=BOOKS_LATE_SECONDS)
+    checks = list(books_check.newest())
+    database = [check for check in checks if check.scope == books_check.DATABASE]
+    is_late = not database or database[0].at < late
+    if is_late and Order.objects.filter(created_at__lt=late).exists():
+        raise Unhealthy("The books were not checked within the last two hours.")
+    found = [one for check in checks for one in errors(books_check.findings_of(check))]
+    if found:
+        first = f"{found[0].invariant} {found[0].object}: {found[0].sentence}"
+        more = f" And {len(found) - 1} more." if len(found) > 1 else ""
+        raise Unhealthy(f"The books are not in order. {first}.{more}")
+    return "The books are in order." if database else "The books were not checked yet."
+
+
 def _each_source(judge: Callable[[Source, int], None], verb: str) -> str:
     sources = sources_in_use()
     for source in sources:
@@ -255,6 +274,12 @@ ALL = (
         "reconciliation",
         reconciliation,
         "Run `manage.py reconcile`; orders that the journal lacks are adopted or cancelled in the admin.",
+        ("database",),
+    ),
+    Probe(
+        "books",
+        books,
+        "Run `manage.py check_books`; see docs/orders.md for what each number means.",
         ("database",),
     ),
     health.DISK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,8 @@ from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
+from trading import books_check
+from trading.invariants import INVARIANTS
 from trading.models import AccountSweep, KillSwitch, Order, OrderRequest, Orphan, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
@@ -52,7 +55,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
-            for read in (screens, runs, orders, doubts, sweeps, bots, outbox, kill_switches):
+            for read in (screens, runs, orders, doubts, sweeps, books, bots, outbox, kill_switches):
                 yield from read(now)
 
         def redis_part() -> Iterator[Metric]:
@@ -183,6 +186,29 @@ def sweeps(now: datetime) -> Iterator[Metric]:
     counts = dict.fromkeys(Orphan.Kind.values, 0) | dict(found.annotate(count=Count("pk")))
     text = "Orders on the exchange that the journal lacks."
     yield gauge("orphans", text, [([kind], count) for kind, count in counts.items()], ["kind"])
+
+
+def books(now: datetime) -> Iterator[Metric]:
+    """What the last check of each scope found, and how old the oldest of them is."""
+    checks = list(books_check.newest())
+    counts = Counter(row["invariant"] for check in checks for row in check.findings)
+    database = [check for check in checks if check.scope == books_check.DATABASE]
+    yield gauge(
+        "books_findings",
+        "What the last checks of the books found, by invariant; 0 in all when they are in order.",
+        [([name], counts[name]) for name in INVARIANTS],
+        ["invariant"],
+    )
+    yield gauge(
+        "books_check_age_seconds",
+        "Since the database was last checked; absent when it never was.",
+        [((), (now - check.at).total_seconds()) for check in database],
+    )
+    yield gauge(
+        "books_not_compared",
+        "Accounts whose exchange could not be asked at their last check.",
+        [((), sum(bool(check.error) for check in checks))],
+    )
 
 
 def bots(now: datetime) -> Iterator[Metric]:

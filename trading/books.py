@@ -19,7 +19,7 @@ from trading import money, outbox, positions
 from trading.books_fifo import FillView, fifo
 from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest
 from trading.trades import write_trades
-from trading.wire import FillSaid, legs_of, list_id_of, wire_of
+from trading.wire import FillSaid, OrderSaid, legs_of, list_id_of, wire_of
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,9 @@ def _note_status(
     """Write status and executed amounts; adds what they change of the account's balances to `changes`."""
     wire = wire_of(order.market)
     said = wire.order(body)
+    order.asked_at = now
+    if _is_older(said, order):
+        return
     news = wire.executed(
         rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
     )
@@ -137,7 +140,13 @@ def _note_status(
     order.status = said.status
     order.executed_quantity, order.executed_quote = said.executed, said.quote
     order.live = order.live and order.status not in TERMINAL
-    order.updated_at = order.asked_at = now
+    order.updated_at = now
+
+
+def _is_older(said: OrderSaid, order: Order) -> bool:
+    """Whether the exchange's word was overtaken: what was executed, and what is over, stays so."""
+    is_over = order.status in TERMINAL and order.exchange_order_id is not None
+    return said.executed < order.executed_quantity or (is_over and said.status not in TERMINAL)
 
 
 def _book_fills(
@@ -177,7 +186,7 @@ def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
         return []
     wire = wire_of(order.market)
     rows: list[FillSaid] = []
-    from_id: int | None = None
+    from_id = 0  # without it the newest thousand are answered, and the older ones never
     try:
         while True:
             page = client.my_trades(order.symbol, order_id=order.exchange_order_id, from_id=from_id)
@@ -211,15 +220,22 @@ def own_fill(order: Order, said: FillSaid) -> Fill:
 
 
 def price_commissions(fills: list[Fill], rules: SymbolRules | None, client: ExchangeClient) -> bool:
-    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had."""
+    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had.
+
+    Asked for once for each asset, however many fills there are.
+    """
+    prices: dict[str, Decimal] = {}
     for fill in fills:
-        if rules is None or not fill.commission or fill.commission_asset in (rules.base, rules.quote):
+        asset = fill.commission_asset
+        if rules is None or not fill.commission or asset in (rules.base, rules.quote):
             continue
         try:
-            fill.commission_price = Decimal(client.price(f"{fill.commission_asset}{rules.quote}"))
+            if asset not in prices:
+                prices[asset] = Decimal(client.price(f"{asset}{rules.quote}"))
         except ExchangeError as error:
-            logger.warning("the price of %s can't be had yet: %s", fill.commission_asset, error)
+            logger.warning("the price of %s can't be had yet: %s", asset, error)
             return False
+        fill.commission_price = prices[asset]
     return True
 
 

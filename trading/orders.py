@@ -20,6 +20,7 @@ from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
 from trading import kill, limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
+from trading.deployments import nonce_in_force
 from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
 from trading.locks import lock_state, lock_state_again
@@ -35,7 +36,9 @@ RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
 READ_REQUEST = "SELECT * FROM trading_orderrequest WHERE id = %s"
 REJECTIONS_BEFORE_PAUSE = 3
-LEG_LETTERS = {"STOP": "s", "TARGET": "t"}  # behind the list's id: the ids of an OCO's legs
+# Behind the list's id: the ids of an OCO's legs. Capitals: a small letter is a digit of base 36, and the leg
+# "s" of request 1 would have the id of request 1s, the 64th.
+LEG_LETTERS = {"STOP": "S", "TARGET": "T"}
 # A stop or target that the price has passed already (spot -2010 by its text, futures -2021).
 WOULD_TRIGGER = ("would trigger immediately", "The relationship of the prices for the orders is not correct")
 WOULD_TRIGGER_CODE = -2021
@@ -143,7 +146,7 @@ def _insert(
     failpoints.reached("prepare.begin")
     state.seq += 1
     state.epoch += 1
-    own_id = client_id(settings.DEPLOYMENT_NONCE, target.bot_id, state.seq)
+    own_id = client_id(nonce_in_force(now), target.bot_id, state.seq)
     names = [own_id] if len(wishes) == 1 else [f"{own_id}{LEG_LETTERS[wish.purpose]}" for wish in wishes]
     forms = [_form(target, wish, quantity, name) for wish, name in zip(wishes, names, strict=True)]
     kind, path, payload = _said(own_id, forms, server_ms)

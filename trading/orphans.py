@@ -10,16 +10,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from marketdata import symbols
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms, to_ms
 from tradebot.errors import BotBusy, InvalidInput, OrderNotFound, Refused
-from trading import audit, books, external, money, outbox, wire
+from trading import audit, books, deployments, external, ids, money, outbox, wire
 from trading.filters import format_decimal
-from trading.ids import ALPHABET, PREFIX
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest, Orphan, SymbolClaim
 from trading.swept import LOCK_SECONDS, Scope
@@ -83,13 +81,10 @@ def kind_of(client_id: str) -> str:
 
     A nonce that the journal knows was ours once (`manage.py after_restore` gives a new one).
     """
-    if not client_id.startswith(PREFIX):
-        return Orphan.Kind.FOREIGN
-    nonce = client_id.removeprefix(PREFIX).split("-")[0]
-    if nonce == settings.DEPLOYMENT_NONCE:
-        return Orphan.Kind.ORPHAN
-    known = OrderRequest.objects.filter(client_id__startswith=f"{PREFIX}{nonce}-")
-    return Orphan.Kind.ORPHAN if known.exists() else Orphan.Kind.NONCE
+    parts = ids.parse(client_id)
+    if parts is None:
+        return Orphan.Kind.FOREIGN if not client_id.startswith(ids.PREFIX) else Orphan.Kind.NONCE
+    return Orphan.Kind.ORPHAN if deployments.is_known(parts.nonce) else Orphan.Kind.NONCE
 
 
 def note(scope: Scope, seen: Seen) -> Orphan:

@@ -77,8 +77,32 @@ def update(
     _close(state, order, filled_at)
 
 
+def write_off_unsellable(
+    *, state: BotState, rules: SymbolRules, price: Decimal | None, now: datetime
+) -> str | None:
+    """Call a spot position that the exchange would not take at this price dust, and close it.
+
+    The state is locked; it is saved. Gives the sentence for the owner, None when it can be sold. A position
+    may fall below the least notional, and would keep its slot for ever.
+    """
+    size = state.current_position_size_coins
+    if state.bot.market != "spot" or not state.in_position or is_sellable(size, rules, price):
+        return None
+    worth = "" if price is None else f", worth {size * price:.2f} {rules.quote}"
+    reason = f"dust: {size.normalize():f} {rules.base}{worth}, can't be sold; it was written off"
+    _write_off(state, None, size, rules, now, reason)
+    _close(state, None, now)
+    state.save()
+    return reason
+
+
 def _write_off(
-    state: BotState, order: Order | None, size: Decimal, rules: SymbolRules | None, now: datetime
+    state: BotState,
+    order: Order | None,
+    size: Decimal,
+    rules: SymbolRules | None,
+    now: datetime,
+    reason: str = "",
 ) -> None:
     Adjustment.objects.create(
         account_id=state.bot.account_id,
@@ -86,7 +110,8 @@ def _write_off(
         asset=rules.base if rules else state.bot.symbol,
         quantity=-size,
         kind="dust",
-        reason=f"what was left after {order.client_order_id if order else 'a change from outside'} "
+        reason=reason
+        or f"what was left after {order.client_order_id if order else 'a change from outside'} "
         "is too small for an order",
         created_at=now,
     )

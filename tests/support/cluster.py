@@ -15,6 +15,7 @@ from tests.support.environment import child_environment
 from tradebot.processes import ProcessSpec, Supervisor
 
 QUEUES = ("screen", "exits", "entries")  # a screen's messages are sent before it is acknowledged
+RUNNING: list[Supervisor] = []
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,9 +36,11 @@ def running_workers(logs_dir: Path, specs: list[ProcessSpec]) -> Iterator[Superv
     """The workers, until the block ends; each is started again when it dies and poll() is called."""
     supervisor = Supervisor(specs, logs_dir)
     supervisor.start()
+    RUNNING.append(supervisor)
     try:
         yield supervisor
     finally:
+        RUNNING.remove(supervisor)
         supervisor.stop()
 
 

@@ -15,13 +15,16 @@ from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
 from trading.models.sweep import AccountSweep, Orphan, TradeCursor
+from trading.models.upkeep import BooksCheck, Deployment
 
 __all__ = [
     "AccountState",
     "AccountSweep",
     "Adjustment",
     "AuditEntry",
+    "BooksCheck",
     "BotState",
+    "Deployment",
     "ExchangeAccount",
     "ExchangeSecret",
     "Fill",
