@@ -372,13 +372,8 @@ def _bot_of(scope: Scope, seen: Seen, kind: str) -> int | None:
     mine = BotState.objects.filter(
         bot__account_id=scope.account.pk, bot__market=scope.market, bot__symbol=seen.symbol
     )
-    parts = seen.client_id.split("-")
-    if kind == Orphan.Kind.ORPHAN and len(parts) > 2 and parts[2] and not set(parts[2]) - set(ALPHABET):
-        number = int(parts[2], 36)
-        found = (
-            mine.filter(bot_id=number).values_list("bot_id", flat=True).first() if number < 2**63 else None
-        )
-        if found:
-            return int(found)
+    parts = ids.parse(seen.client_id)
+    if parts is not None and parts.bot_id < 2**63 and mine.filter(bot_id=parts.bot_id).exists():
+        return parts.bot_id
     claim = SymbolClaim.objects.filter(**scope.where, symbol=seen.symbol).first()
     return claim.bot_id if claim else None
