@@ -12,7 +12,7 @@ from django.conf import settings
 from dramatiq.middleware.time_limit import TimeLimitExceeded  # noqa: F401 -- what a soft limit raises
 from periodiq import cron
 
-from bots import daily, runner, schedule, services_kill
+from bots import daily, reconciling, runner, schedule, services_kill
 from bots import screen as screens
 from bots.models import BotInbox, BotRun
 from bots.notifications import delivery, summary
@@ -50,6 +50,8 @@ def run_all_active_bots_every_minute(slot: str | None = None) -> None:
     due = schedule.parse_slot(slot, clock.now())
     for chunk in schedule.chunks():
         screen_chunk.send(due.isoformat(), BotRun.Trigger.MINUTE, chunk.number, chunk.first_id, chunk.last_id)
+    for account_id, market in reconciling.orders_due(due, clock.now()):
+        ask_for_orders.send(account_id, market)
 
 
 @_actor("screen", actor_name="screen-closed-candles")
@@ -190,6 +192,45 @@ def check_books() -> None:
     """Check the books: the database, and some accounts against their exchange."""
     books_check.check_hourly(clock.now)
     deliver_soon()
+
+
+@_actor("background", actor_name="sweep-accounts", periodic=cron("* * * * *"))
+def sweep_accounts() -> None:
+    """Fan out into the accounts that are compared with the exchange this minute."""
+    for account_id, market in reconciling.due(clock.now()):
+        sweep_account.send(account_id, market)
+
+
+@_actor("background", max_age=None, actor_name="sweep-account")
+def sweep_account(account_id: int, market: str) -> None:
+    """Compare one account with the exchange, wake its bots, and look again where a difference was new."""
+    now = clock.now()
+    swept, wakes = reconciling.reconcile(account_id, market, now)
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+    delay = reconciling.delay_ms(swept, now)
+    if delay is not None and not swept.error:
+        sweep_account.send_with_options(args=(account_id, market), delay=delay)
+    if swept.findings:
+        deliver_soon()
+
+
+@_actor("background", actor_name="ask-for-orders")
+def ask_for_orders(account_id: int, market: str) -> None:
+    """Ask for an account's open orders and wake the bots whose orders changed."""
+    try:
+        wakes = reconciling.ask_for_orders(account_id, market, clock.now())
+    except TradebotError as error:
+        logger.warning("open orders of account %s can't be had: %s", account_id, error)
+        return
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+
+
+def sweep_soon(account_id: int, market: str) -> None:
+    """Have an account compared with the exchange at once. One message, however many ask within seconds."""
+    if reconciling.is_asked_soon(account_id, market):
+        sweep_account.send(account_id, market)
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

@@ -324,6 +324,7 @@ DRAMATIQ_BROKER = {
         "tradebot.middleware.CleanConnections",
         "tradebot.middleware.SchemaGuard",
         "tradebot.middleware.Heartbeat",
+        "bots.boot.SweepAtStart",
         "periodiq.PeriodiqMiddleware",
     ],
 }

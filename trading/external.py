@@ -1,4 +1,7 @@
-"""A futures position that the exchange no longer has: asked for, and booked as fills that were not ours."""
+"""Trades that were not ours: by hand, or by the exchange itself. Booked as external fills, and told.
+
+`reconcile` looks after a futures exit that found no position; `book` takes what a sweep has found.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
-from trading.models import BotState, Fill, Order, OrderRequest, Trade
+from trading.models import BotState, ExchangeAccount, Fill, Order, OrderRequest, Trade
 from trading.orders import REJECTIONS_BEFORE_PAUSE
 from trading.trades import EXTERNAL
 from trading.wire import FillSaid, position_of, wire_of
@@ -73,6 +76,59 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         return found
 
 
+def book(
+    account: ExchangeAccount,
+    market: str,
+    symbol: str,
+    *,
+    bot_id: int | None,
+    said: list[FillSaid],
+    names: dict[int, str],
+    client: ExchangeClient,
+    rules: SymbolRules | None,
+    now: datetime,
+) -> Reconciled:
+    """Book trades of orders that are not ours: to the bot whose position they changed, or to the account.
+
+    `names` has the client id of each order. What is booked already is left out, so that twice is once. A
+    bot is held (drift) unless it was the exchange itself. Raises BotBusy, with nothing written.
+    """
+    with transaction.atomic(durable=True):
+        state = None if bot_id is None else lock_state(bot_id, wait_seconds=LOCK_SECONDS)
+        ids = [one.trade_id for one in said]
+        where = {"account_id": account.pk, "market": market, "symbol": symbol}
+        booked = set(Fill.objects.filter(**where, trade_id__in=ids).values_list("trade_id", flat=True))
+        said = [one for one in said if one.trade_id not in booked]
+        fills = [_external(account.pk, market, symbol, bot_id, one) for one in said]
+        if not said or not books.price_commissions(fills, rules, client):
+            return Reconciled(0, False, "")
+        for one in said:
+            moved = wire_of(market).executed(rules, one.side, one.quantity, one.quantity * one.price)
+            for changes in (moved, one.changes):
+                money.settle_payment(account.pk, market, changes, one.traded_at)
+        Fill.objects.bulk_create(fills, ignore_conflicts=True)
+        reasons = {_who(names.get(one.order_id, "")) for one in said}
+        found = Reconciled(len(said), BY_HAND not in reasons, _sentence(reasons, said))
+        if state is not None:
+            books.rebook(order=None, state=state, rules=rules, now=now)
+            if not found.by_exchange:
+                state.hold = state.hold or "drift"
+            _tell(state, said, found, now)
+        return found
+
+
+def made_by_exchange(client_id: str) -> bool:
+    """Whether the exchange itself made the order: liquidation, auto-deleveraging, settlement."""
+    return client_id.startswith(tuple(BY_EXCHANGE))
+
+
+def _sentence(reasons: set[str], said: list[FillSaid]) -> str:
+    total = sum((one.quantity for one in said), Decimal(0))
+    worth = sum((one.quantity * one.price for one in said), Decimal(0))
+    what = f"{said[0].side} {format_decimal(total)} at {format_decimal((worth / total).normalize())}"
+    return f"{' and '.join(sorted(reasons))}: {what}"
+
+
 def _unknown_fills(state: BotState, client: ExchangeClient) -> list[FillSaid]:
     """The account's trades of the symbol since the position was opened that are not booked."""
     bot = state.bot
@@ -116,12 +172,16 @@ def _own_orders(bot: Any, said: list[FillSaid], names: dict[int, str]) -> dict[i
 def _row(bot: Any, said: FillSaid, order: Order | None) -> Fill:
     if order is not None:
         return books.own_fill(order, said)
+    return _external(bot.account_id, bot.market, bot.symbol, bot.pk, said)
+
+
+def _external(account_id: int, market: str, symbol: str, bot_id: int | None, said: FillSaid) -> Fill:
     return Fill(
-        account_id=bot.account_id,
-        market=bot.market,
-        symbol=bot.symbol,
+        account_id=account_id,
+        market=market,
+        symbol=symbol,
         trade_id=said.trade_id,
-        bot_id=bot.pk,
+        bot_id=bot_id,
         side=said.side,
         quantity=said.quantity,
         price=said.price,
@@ -145,10 +205,7 @@ def _judge(
         state.rejections_in_a_row = 0
         if not by_exchange:
             state.hold = "drift"
-        total = sum((one.quantity for one in foreign), Decimal(0))
-        worth = sum((one.quantity * one.price for one in foreign), Decimal(0))
-        what = f"{foreign[0].side} {format_decimal(total)} at {format_decimal((worth / total).normalize())}"
-        return Reconciled(len(foreign), by_exchange, f"{' and '.join(sorted(reasons))}: {what}")
+        return Reconciled(len(foreign), by_exchange, _sentence(reasons, foreign))
     if has_own and not foreign and ours == theirs:
         state.rejections_in_a_row = 0
         return Reconciled(0, False, "an earlier order of ours had done it already")

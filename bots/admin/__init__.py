@@ -9,14 +9,17 @@ from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
 from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
+from bots.admin.orphans import AccountSweepAdmin, OrphanAdmin
 
 __all__ = [
+    "AccountSweepAdmin",
     "BotConfigAdmin",
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeliveryAdmin",
     "KillSwitchAdmin",
     "NotificationChannelAdmin",
+    "OrphanAdmin",
     "ScreenRunAdmin",
 ]
 

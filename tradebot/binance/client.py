@@ -223,6 +223,11 @@ class ExchangeClient(FuturesQuestions, ListQuestions):
         answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, origClientOrderId=client_order_id)
         return answer
 
+    def cancel_order_by_id(self, symbol: str, order_id: int) -> dict[str, Any]:
+        """The same by the exchange's number: two orders may have had one client id after each other."""
+        answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, orderId=order_id)
+        return answer
+
     def post_order(self, path: str, payload: str) -> Answer:
         """POST `payload` to `path` ("/api/v3/order") once, byte for byte, the signature appended.
 
