@@ -10,7 +10,7 @@ STREAM: dict[str, Kind] = {
     "stream_delay": Kind("an event, and what is behind it, waits `seconds`", (EVENT,), needs=("seconds",)),
     "stream_duplicate": Kind("an event is sent twice", (EVENT,)),
     "stream_reorder": Kind(
-        "an event is sent after the next one, or after `seconds` (1) when none comes",
+        "an event is sent after the next one of its name, or after `seconds` (1) when none comes",
         (EVENT,),
         takes=("seconds",),
         defaults={"seconds": 1.0},

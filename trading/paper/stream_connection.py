@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -14,6 +15,14 @@ from trading.paper.faults import FaultSwitch
 
 PING_SECONDS = 20.0
 Frame = dict[str, Any]
+
+
+class KeptBack(NamedTuple):
+    """An event that waits for the next one of its name, or until a monotonic time."""
+
+    frame: Frame
+    event: str
+    until: float
 
 
 class Connection:
@@ -25,7 +34,7 @@ class Connection:
         self.target = target
         self.socket = web.WebSocketResponse(heartbeat=PING_SECONDS, compress=False)
         self._queue: asyncio.Queue[tuple[Frame, Target | None]] = asyncio.Queue()
-        self._kept_back: tuple[Frame, float] | None = None  # an event that waits for the next one
+        self._kept_back: KeptBack | None = None
 
     async def open(self) -> asyncio.Task[None]:
         """Shake hands; the task that sends what is put."""
@@ -51,15 +60,16 @@ class Connection:
             while True:
                 frame, target = await self._next()
                 fault = None if target is None else self.faults.take(target, EVENT)
-                await self._send(frame, fault)
+                await self._send(frame, None if target is None else target.event, fault)
         except (ConnectionError, RuntimeError):  # the client has gone
             return
 
     async def _next(self) -> tuple[Frame, Target | None]:
         """The next frame; an event that was kept back too long is sent first."""
         while self._kept_back is not None:
+            left = self._kept_back.until - time.monotonic()
             try:
-                return await asyncio.wait_for(self._queue.get(), self._kept_back[1])
+                return await asyncio.wait_for(self._queue.get(), max(0.0, left))
             except TimeoutError:
                 await self._release()
         return await self._queue.get()
@@ -67,23 +77,24 @@ class Connection:
     async def _release(self) -> None:
         kept, self._kept_back = self._kept_back, None
         if kept is not None:
-            await self._write(kept[0])
+            await self._write(kept.frame)
 
-    async def _send(self, frame: Frame, fault: Fault | None) -> None:
+    async def _send(self, frame: Frame, event: str | None, fault: Fault | None) -> None:
         kind = None if fault is None else fault.kind
         if fault is not None and kind == "stream_delay":
             await asyncio.sleep(float(fault.options["seconds"]))
         if kind == "stream_drop":
             self.abort()
             return
-        if fault is not None and kind == "stream_reorder" and self._kept_back is None:
-            self._kept_back = (frame, float(fault.options["seconds"]))
+        if fault is not None and event is not None and kind == "stream_reorder" and self._kept_back is None:
+            self._kept_back = KeptBack(frame, event, time.monotonic() + float(fault.options["seconds"]))
             return
         if kind != "stream_lose":
             await self._write(frame)
         if kind == "stream_duplicate":
             await self._write(frame)
-        await self._release()
+        if self._kept_back is not None and self._kept_back.event == event:
+            await self._release()
 
     async def _write(self, frame: Frame) -> None:
         await self.socket.send_str(json.dumps(frame, separators=(",", ":"), ensure_ascii=False))
