@@ -31,7 +31,8 @@ class Market:
         """The symbols and the present prices of the exchange, which stand from now on."""
         for source in self.sources():
             assert symbols.refresh(source).ok
-        rows = {row["symbol"]: float(row["price"]) for row in self.paper.public("/api/v3/ticker/price").json()}
+        answer = self.paper.public("/api/v3/ticker/price").json()
+        rows = {row["symbol"]: float(row["price"]) for row in answer}
         for name in NAMES:
             self.move(name, rows[name])
 

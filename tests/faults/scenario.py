@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-SCALE = 1 / 300  # of all waits of the protocol
+SCALE = 1 / 600  # of all waits of the protocol
 # The named steps of placement, C1 to C10 of docs/faults.md, in their order.
 STEPS = (
     "prepare.begin",

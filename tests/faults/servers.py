@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import psycopg2
 import pytest
 from django.db import connection
 
@@ -57,14 +58,18 @@ def embedded_servers(config: pytest.Config) -> TestServers:
 
 
 @contextlib.contextmanager
-def committed_to_disk():
+def committed_to_disk(blocker: Any) -> Iterator[None]:
     """Commits of this database survive a crash of PostgreSQL, which those of other tests need not."""
-    name = connection.settings_dict["NAME"]
-    with connection.cursor() as cursor:
-        cursor.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = on')
-    connection.close()
+    _alter(blocker, "SET synchronous_commit = on")
     try:
         yield
     finally:
-        with contextlib.suppress(psycopg2.Error), connection.cursor() as cursor:
-            cursor.execute(f'ALTER DATABASE "{name}" RESET synchronous_commit')
+        _alter(blocker, "RESET synchronous_commit")
+
+
+def _alter(blocker: Any, what: str) -> None:
+    with blocker.unblock():
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute(f'ALTER DATABASE "{connection.settings_dict["NAME"]}" {what}')
+        connection.close()

@@ -16,8 +16,7 @@ FIRST_SEED = int(os.environ.get("FAULT_SEED") or 1)
 
 
 @pytest.mark.slow
-def test_seeded_trials(yard, market, servers, django_user_model, capsys):
-    owner = django_user_model.objects.create_user("owner", password="owner-password-1")
+def test_seeded_trials(yard, market, servers, owner, capsys):
     figures, failed = Figures(), []
     began = time.monotonic()
     for seed in range(FIRST_SEED, FIRST_SEED + TRIALS):

@@ -36,6 +36,7 @@ from trading.models.journal import DOUBT_STATES
 TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
 SLOTS = (datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=n) for n in itertools.count())
+NUMBERS = itertools.count(1)
 PASSING = (redis.RedisError, DramatiqError, DatabaseError, InterfaceError)
 ORDER_PATHS = {"spot": "/api/v3/order", "futures": "/fapi/v1/order"}
 
@@ -54,26 +55,28 @@ class Trial:
     owner: Any
     scenario: Scenario
     figures: Figures
+    must_strike: bool = False  # a phase does not end before its fault has struck
 
     def run(self) -> None:
         """Enter, leave, compare. Raises TrialFailed."""
         self._clean_up()
+        self._set_clocks(0.0)
         self._resume_at = 0.0
         self._reacted = False
         self._killed_at: tuple[float, datetime] | None = None
         self._next_tick = 0.0
         self.account = self._with_patience(
-            lambda: account_create(user=self.owner, name=f"seed {self.scenario.seed}", environment="paper")
+            lambda: account_create(user=self.owner, name=f"account {next(NUMBERS)}", environment="paper")
         )
         self.bots = [self._bot(name) for name in NAMES[: self.scenario.bots]]
         try:
             with self._fault("entry"):
                 for bot in self.bots:
                     self._with_patience(lambda bot=bot: services.bot_start(bot=bot, by=self.owner))
-                self._until(lambda: self._quiet(in_position=True), "every bot has entered")
+                self._until(lambda: self._quiet("entry"), "every bot has entered")
             with self._fault("exit"):
                 self._leave()
-                self._until(lambda: self._quiet(in_position=False), "every bot has left")
+                self._until(lambda: self._quiet("exit"), "every bot has left")
             self._stop_bots()
             self._check()
         finally:
@@ -84,7 +87,7 @@ class Trial:
     def _bot(self, symbol: str) -> BotConfig:
         is_futures = self.scenario.market == "futures"
         values = {
-            "name": f"seed {self.scenario.seed} {symbol}",
+            "name": f"bot {next(NUMBERS)}",
             "market": self.scenario.market,
             "symbol": symbol,
             "initial_capital": "1000",
@@ -125,11 +128,7 @@ class Trial:
         """Arm the scenario's faults if it is their phase; afterwards nothing is armed."""
         scenario = self.scenario
         if phase == scenario.phase:
-            for group in self.yard.groups:
-                if group.name.startswith("trader") and group.shift != scenario.shift:
-                    self.yard.kill(group)
-                    group.shift = scenario.shift
-                    self.yard.start(group)
+            self._set_clocks(scenario.shift)
             path = ORDER_PATHS[scenario.market]
             for one in scenario.network:
                 self.yard.paper.control("/paper/faults", {"method": "POST", "path": path, **one})
@@ -144,6 +143,14 @@ class Trial:
         self._resume()
         self.yard.disarm()
         self.yard.paper.control("/paper/faults", method="DELETE")
+
+    def _set_clocks(self, shift: float) -> None:
+        """Start the traders whose clocks are to be off by something else."""
+        for group in self.yard.groups:
+            if group.name.startswith("trader") and group.shift != shift:
+                self.yard.kill(group)
+                group.shift = shift
+                self.yard.start(group)
 
     def _failpoint(self) -> str:
         action = self.scenario.action
@@ -248,10 +255,12 @@ class Trial:
                 for _ in range(self.scenario.copies):
                     run_bot.send(bot.pk, self._slot.isoformat(), "minute", self._slot.isoformat())
 
-    def _quiet(self, *, in_position: bool) -> bool:
-        """Whether the bots are where they should be and nothing is open."""
-        account = self.account
-        if BotState.objects.filter(bot__account=account).exclude(in_position=in_position).exists():
+    def _quiet(self, phase: str) -> bool:
+        """Whether the bots are where the phase takes them and nothing is open."""
+        account, wanted = self.account, self.must_strike and self.scenario.action != "none"
+        if wanted and phase == self.scenario.phase and not self._reacted:
+            return False
+        if BotState.objects.filter(bot__account=account).exclude(in_position=phase == "entry").exists():
             return False
         if OrderRequest.objects.filter(account=account, state__in=DOUBT_STATES).exists():
             return False
@@ -312,7 +321,8 @@ class Trial:
                 found.append(f"an order that the journal lacks: {row['clientOrderId']}")
             elif order.purpose in ("ENTRY", "EXIT") and float(row["executedQty"]):
                 decisions[order.bot_id, order.purpose, order.part] += 1  # one entry a bot and trial
-        found += [f"{number} orders for one decision: {name}" for name, number in decisions.items() if number > 1]
+        twice = [(name, number) for name, number in decisions.items() if number > 1]
+        found += [f"{number} orders for one decision: {name}" for name, number in twice]
         return found
 
     def _story(self) -> str:
@@ -333,5 +343,3 @@ class Trial:
                 )
         lines.append(self.yard.log())
         return "\n".join(lines)
-
-

@@ -150,11 +150,11 @@ class Yard:
         return is_running(group.pid) and age_seconds(group.pid) < 1.0
 
     def log(self, lines: int = 25) -> str:
-        """The ends of all logs."""
-        parts = [
-            f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-            for path in sorted(self.folder.glob("*.log"))
-        ]
+        """The ends of all logs, without the bodies of tracebacks."""
+        parts = []
+        for path in sorted(self.folder.glob("*.log")):
+            told = [line for line in path.read_text(errors="replace").splitlines() if line[:1].strip()]
+            parts.append(f"--- {path.name}\n" + "\n".join(told[-lines:]))
         return "\n".join(parts)
 
 
