@@ -175,6 +175,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(
         "last screen",

@@ -2,8 +2,9 @@
 
 TRADEBOT_FAILPOINTS names a folder. A file `NAME` in it arms the failpoint NAME once: JSON with the key
 `action` (kill, crash, freeze, timeout, sleep, hold), `seconds` for sleep, and `skip`, how often to pass it
-first. Whoever strikes renames the file to `NAME.struck` and writes its process id there. TRADEBOT_CLOCK_SHIFT moves
-this process's clock by so many seconds. Settings refuse both where LIVE_TRADING is on.
+first. Whoever strikes renames the file to `NAME.struck` and writes its process id there.
+TRADEBOT_CLOCK_SHIFT moves this process's clock by so many seconds. Settings refuse both where LIVE_TRADING
+is on.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ from django_dramatiq.models import Task
 from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
-from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
+from bots.admin.journals import BotInboxAdmin, BotRunAdmin, DeadLetterAdmin, ScreenRunAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
 
 __all__ = [
     "BotConfigAdmin",
     "BotInboxAdmin",
     "BotRunAdmin",
+    "DeadLetterAdmin",
     "DeliveryAdmin",
     "NotificationChannelAdmin",
     "ScreenRunAdmin",

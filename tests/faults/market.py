@@ -21,7 +21,7 @@ NAMES = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT")
 
 @dataclass
 class Market:
-    """Stands in for the feed: what it writes to Redis is written here, at once and whenever it is asked to."""
+    """Stands in for the feed: what it writes to Redis is written here, at once, whenever it is asked to."""
 
     paper: Paper
     prices: dict[str, float] = field(default_factory=dict)
