@@ -12,7 +12,7 @@ from django.conf import settings
 from dramatiq.middleware.time_limit import TimeLimitExceeded  # noqa: F401 -- what a soft limit raises
 from periodiq import cron
 
-from bots import daily, reconciling, runner, schedule, services_kill
+from bots import daily, dead_letters, reconciling, runner, schedule, services_kill
 from bots import screen as screens
 from bots.models import BotInbox, BotRun
 from bots.notifications import delivery, summary
@@ -144,9 +144,10 @@ def empty_channel(channel_id: int) -> None:
 
 @_actor("background", max_age=None, actor_name="write-daily-summaries", periodic=cron("5 0 * * *"))
 def write_daily_summaries() -> None:
-    """The summaries of the UTC day that has ended; and remove notifications of 30 days ago."""
+    """The summaries of the UTC day that has ended; remove notifications and dead letters of 30 days ago."""
     summary.write_summaries(clock.now())
     delivery.tidy(clock.now())
+    dead_letters.tidy()
     deliver_soon()
 
 

@@ -227,6 +227,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(
         "last screen",
