@@ -12,7 +12,7 @@ from django.conf import settings
 from dramatiq.middleware.time_limit import TimeLimitExceeded  # noqa: F401 -- what a soft limit raises
 from periodiq import cron
 
-from bots import daily, reconciling, runner, schedule, services_kill
+from bots import daily, dead_letters, reconciling, runner, schedule, services_kill
 from bots import screen as screens
 from bots.models import BotInbox, BotRun
 from bots.notifications import delivery, summary
@@ -144,9 +144,10 @@ def empty_channel(channel_id: int) -> None:
 
 @_actor("background", max_age=None, actor_name="write-daily-summaries", periodic=cron("5 0 * * *"))
 def write_daily_summaries() -> None:
-    """The summaries of the UTC day that has ended; and remove notifications of 30 days ago."""
+    """The summaries of the UTC day that has ended; remove notifications and dead letters of 30 days ago."""
     summary.write_summaries(clock.now())
     delivery.tidy(clock.now())
+    dead_letters.tidy()
     deliver_soon()
 
 
@@ -158,6 +159,40 @@ def book_funding() -> None:
             income.book_income(account, client_for(account, "futures"), clock.now())
         except TradebotError as error:
             logger.warning("funding of account %s can't be booked yet: %s", account.pk, error)
+
+
+@_actor("exits", max_age=300_000, actor_name="wake-bots")
+def wake_chunk(first_id: int, last_id: int) -> None:
+    """Have the bots looked at in whose inbox something of these ids waits."""
+    waiting = BotInbox.objects.filter(pk__range=(first_id, last_id), handled_at__isnull=True).order_by("pk")
+    for inbox_id, bot_id in waiting.values_list("pk", "bot_id"):
+        answer_inbox.send(bot_id, inbox_id)
+
+
+@_actor("background", max_age=None, actor_name="carry-out-kill-switch")
+def carry_out_kill_switch(switch_id: int) -> None:
+    """Go on until no entry that a kill switch covers is on its way: for switches set by admin and API."""
+    switch = KillSwitch.objects.filter(pk=switch_id, lifted_at__isnull=True).first()
+    if switch is None:
+        return
+    switch = services_kill.carry_out(switch, wake=wake_bots, wait_seconds=DRAIN_SECONDS)
+    deliver_soon()
+    if switch.drained_at is None:
+        logger.warning("kill switch %s: an entry is still on its way", switch_id)
+        carry_out_kill_switch.send_with_options(args=(switch_id,), delay=BUSY_DELAY_MS)
+
+
+def wake_bots(inbox_ids: Sequence[int]) -> None:
+    """Have many bots look into their inboxes: a message for each chunk of ids, in increasing order."""
+    for first_id, last_id in services_kill.chunked(inbox_ids, WAKE_CHUNK):
+        wake_chunk.send(first_id, last_id)
+
+
+@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+def check_books() -> None:
+    """Check the books: the database, and some accounts against their exchange."""
+    books_check.check_hourly(clock.now)
+    deliver_soon()
 
 
 @_actor("background", actor_name="sweep-accounts", periodic=cron("* * * * *"))
@@ -197,40 +232,6 @@ def sweep_soon(account_id: int, market: str) -> None:
     """Have an account compared with the exchange at once. One message, however many ask within seconds."""
     if reconciling.is_asked_soon(account_id, market):
         sweep_account.send(account_id, market)
-
-
-@_actor("exits", max_age=300_000, actor_name="wake-bots")
-def wake_chunk(first_id: int, last_id: int) -> None:
-    """Have the bots looked at in whose inbox something of these ids waits."""
-    waiting = BotInbox.objects.filter(pk__range=(first_id, last_id), handled_at__isnull=True).order_by("pk")
-    for inbox_id, bot_id in waiting.values_list("pk", "bot_id"):
-        answer_inbox.send(bot_id, inbox_id)
-
-
-@_actor("background", max_age=None, actor_name="carry-out-kill-switch")
-def carry_out_kill_switch(switch_id: int) -> None:
-    """Go on until no entry that a kill switch covers is on its way: for switches set by admin and API."""
-    switch = KillSwitch.objects.filter(pk=switch_id, lifted_at__isnull=True).first()
-    if switch is None:
-        return
-    switch = services_kill.carry_out(switch, wake=wake_bots, wait_seconds=DRAIN_SECONDS)
-    deliver_soon()
-    if switch.drained_at is None:
-        logger.warning("kill switch %s: an entry is still on its way", switch_id)
-        carry_out_kill_switch.send_with_options(args=(switch_id,), delay=BUSY_DELAY_MS)
-
-
-def wake_bots(inbox_ids: Sequence[int]) -> None:
-    """Have many bots look into their inboxes: a message for each chunk of ids, in increasing order."""
-    for first_id, last_id in services_kill.chunked(inbox_ids, WAKE_CHUNK):
-        wake_chunk.send(first_id, last_id)
-
-
-@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
-def check_books() -> None:
-    """Check the books: the database, and some accounts against their exchange."""
-    books_check.check_hourly(clock.now)
-    deliver_soon()
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

@@ -227,6 +227,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(
         "last screen",
@@ -265,6 +266,12 @@ ALL = (
         ("database", "exchange"),
     ),
     Probe(
+        "books",
+        books,
+        "Run `manage.py check_books`; see docs/orders.md for what each number means.",
+        ("database",),
+    ),
+    Probe(
         "user streams",
         streams,
         "Check that `manage.py user_streams` runs, and its log. Until then fills are seen minutes later.",
@@ -274,12 +281,6 @@ ALL = (
         "reconciliation",
         reconciliation,
         "Run `manage.py reconcile`; orders that the journal lacks are adopted or cancelled in the admin.",
-        ("database",),
-    ),
-    Probe(
-        "books",
-        books,
-        "Run `manage.py check_books`; see docs/orders.md for what each number means.",
         ("database",),
     ),
     health.DISK,

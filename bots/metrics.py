@@ -55,7 +55,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
-            for read in (screens, runs, orders, doubts, sweeps, books, bots, outbox, kill_switches):
+            for read in (screens, runs, orders, doubts, books, sweeps, bots, outbox, kill_switches):
                 yield from read(now)
 
         def redis_part() -> Iterator[Metric]:
@@ -169,25 +169,6 @@ def doubts(now: datetime) -> Iterator[Metric]:
     )
 
 
-def sweeps(now: datetime) -> Iterator[Metric]:
-    """How accounts agree with the exchange."""
-    rows = AccountSweep.objects.aggregate(
-        accounts=Count("pk"),
-        doubtful=Count("pk", filter=Q(doubtful=True)),
-        differing=Count("pk", filter=~Q(findings=[])),
-        oldest=Min("swept_at"),
-    )
-    for name in ("accounts", "doubtful", "differing"):
-        text = "Accounts that are compared with the exchange: all, to be compared soon, with findings."
-        yield gauge(f"sweep_{name}", text, [((), rows[name])])
-    age = (now - rows["oldest"]).total_seconds() if rows["oldest"] else 0.0
-    yield gauge("sweep_oldest_age_seconds", "Since the longest uncompared account was compared.", [((), age)])
-    found = Orphan.objects.filter(resolved_at__isnull=True).order_by().values_list("kind")
-    counts = dict.fromkeys(Orphan.Kind.values, 0) | dict(found.annotate(count=Count("pk")))
-    text = "Orders on the exchange that the journal lacks."
-    yield gauge("orphans", text, [([kind], count) for kind, count in counts.items()], ["kind"])
-
-
 def books(now: datetime) -> Iterator[Metric]:
     """What the last check of each scope found, and how old the oldest of them is."""
     checks = list(books_check.newest())
@@ -209,6 +190,25 @@ def books(now: datetime) -> Iterator[Metric]:
         "Accounts whose exchange could not be asked at their last check.",
         [((), sum(bool(check.error) for check in checks))],
     )
+
+
+def sweeps(now: datetime) -> Iterator[Metric]:
+    """How accounts agree with the exchange."""
+    rows = AccountSweep.objects.aggregate(
+        accounts=Count("pk"),
+        doubtful=Count("pk", filter=Q(doubtful=True)),
+        differing=Count("pk", filter=~Q(findings=[])),
+        oldest=Min("swept_at"),
+    )
+    for name in ("accounts", "doubtful", "differing"):
+        text = "Accounts that are compared with the exchange: all, to be compared soon, with findings."
+        yield gauge(f"sweep_{name}", text, [((), rows[name])])
+    age = (now - rows["oldest"]).total_seconds() if rows["oldest"] else 0.0
+    yield gauge("sweep_oldest_age_seconds", "Since the longest uncompared account was compared.", [((), age)])
+    found = Orphan.objects.filter(resolved_at__isnull=True).order_by().values_list("kind")
+    counts = dict.fromkeys(Orphan.Kind.values, 0) | dict(found.annotate(count=Count("pk")))
+    text = "Orders on the exchange that the journal lacks."
+    yield gauge("orphans", text, [([kind], count) for kind, count in counts.items()], ["kind"])
 
 
 def bots(now: datetime) -> Iterator[Metric]:

@@ -322,6 +322,7 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Retries",
         "dramatiq.middleware.CurrentMessage",
         "tradebot.middleware.CleanConnections",
+        "bots.dead_letters.DeadLetters",
         "tradebot.middleware.SchemaGuard",
         "tradebot.middleware.Heartbeat",
         "bots.boot.SweepAtStart",

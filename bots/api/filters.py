@@ -207,6 +207,16 @@ class LimitsFilters(Filters):
     ordering = Ordering(id="id", updated_at="updated_at")
 
 
+class KillSwitchFilters(Filters):
+    """Kill switches; `in_force` are those that were not lifted."""
+
+    scope = OneOf(KillSwitch.Scope.values)
+    in_force = Flag(field_name="lifted_at", lookup_expr="isnull")
+    account = IdFilter(field_name="account_id")
+    bot = IdFilter(field_name="bot_id")
+    ordering = Ordering(id="id", set_at="set_at")
+
+
 class OrphanFilters(Filters):
     """Orders that the journal lacks."""
 
@@ -217,13 +227,3 @@ class OrphanFilters(Filters):
     kind = OneOf(Orphan.Kind.values)
     open = Flag(field_name="resolved_at", lookup_expr="isnull")
     ordering = Ordering(id="id", found_at="found_at")
-
-
-class KillSwitchFilters(Filters):
-    """Kill switches; `in_force` are those that were not lifted."""
-
-    scope = OneOf(KillSwitch.Scope.values)
-    in_force = Flag(field_name="lifted_at", lookup_expr="isnull")
-    account = IdFilter(field_name="account_id")
-    bot = IdFilter(field_name="bot_id")
-    ordering = Ordering(id="id", set_at="set_at")

@@ -273,14 +273,6 @@ class LimitsSettingsSerializer(RowSerializer):
         fields = ("account", *limits_service.FIELDS)
 
 
-class OrphanSerializer(RowSerializer):
-    """An order on the exchange that the journal lacks; `resolved_at` is null while it is open."""
-
-    class Meta:
-        model = Orphan
-        exclude = ["body", "by"]
-
-
 class KillSwitchSerializer(RowSerializer):
     """A kill switch; in force while lifted_at is null."""
 
@@ -305,6 +297,14 @@ class KillSwitchLiftSerializer(RowSerializer):
     class Meta:
         model = KillSwitch
         fields = ("reason",)
+
+
+class OrphanSerializer(RowSerializer):
+    """An order on the exchange that the journal lacks; `resolved_at` is null while it is open."""
+
+    class Meta:
+        model = Orphan
+        exclude = ["body", "by"]
 
 
 def _is_today(state: BotState) -> bool:

@@ -82,6 +82,13 @@ urlpatterns = [
     ),
     path("v1/limits/", LimitsViewSet.as_view(LIST), name="limits"),
     path("v1/limits/<row:id>/", LimitsViewSet.as_view(PART), name="limits-row"),
+    path("v1/kill-switches/", KillSwitchViewSet.as_view(LIST), name="kill-switches"),
+    path("v1/kill-switches/<row:id>/", KillSwitchViewSet.as_view({"get": "retrieve"}), name="kill-switch"),
+    path(
+        "v1/kill-switches/<row:id>/lift/",
+        KillSwitchViewSet.as_view({"post": "lift"}),
+        name="kill-switch-lift",
+    ),
     path("v1/orphans/", OrphanViewSet.as_view({"get": "list"}), name="orphans"),
     path("v1/orphans/<row:id>/", OrphanViewSet.as_view({"get": "retrieve"}), name="orphan"),
     *(
@@ -89,13 +96,6 @@ urlpatterns = [
             f"v1/orphans/<row:id>/{action}/", OrphanViewSet.as_view({"post": action}), name=f"orphan-{action}"
         )
         for action in ("adopt", "cancel")
-    ),
-    path("v1/kill-switches/", KillSwitchViewSet.as_view(LIST), name="kill-switches"),
-    path("v1/kill-switches/<row:id>/", KillSwitchViewSet.as_view({"get": "retrieve"}), name="kill-switch"),
-    path(
-        "v1/kill-switches/<row:id>/lift/",
-        KillSwitchViewSet.as_view({"post": "lift"}),
-        name="kill-switch-lift",
     ),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),

@@ -39,9 +39,9 @@ def addresses(bot: BotConfig) -> Iterator[str]:
     ids["v1/notifications/channels/"] = [channel.pk]
     ids["v1/notifications/deliveries/"] = [channel_test(channel=channel, by=bot.user).pk]
     ids["v1/limits/"] = [limits.pk]
-    ids["v1/orphans/"] = [make_orphan(bot.account).pk]
     values = {"scope": "bot", "bot": bot.pk, "reason": "a test"}
     ids["v1/kill-switches/"] = [kill_begin(by=bot.user, values=values, now=NOW).pk]
+    ids["v1/orphans/"] = [make_orphan(bot.account).pk]
     for route in WITH_ID:
         head, tail = route.split("<")
         for row in ids[head]:
@@ -63,8 +63,8 @@ def test_there_are_addresses_to_walk() -> None:
         "v1/notifications/channels/",
         "v1/notifications/deliveries/",
         "v1/limits/",
-        "v1/orphans/",
         "v1/kill-switches/",
+        "v1/orphans/",
     }
 
 
@@ -126,13 +126,8 @@ def test_lists_and_the_summary_hold_ones_own_rows_only(api: Api, bot: BotConfig,
     assert api.get(f"trades/?bot_config={foreign.pk}")["results"] == []
     assert api.get(f"bots/?account={foreign.account_id}")["results"] == []
     list(addresses(foreign))
-    for path in (
-        "notifications/channels/",
-        "notifications/deliveries/",
-        "limits/",
-        "kill-switches/",
-        "orphans/",
-    ):
+    paths = ("notifications/channels/", "notifications/deliveries/", "limits/", "kill-switches/", "orphans/")
+    for path in paths:
         assert api.get(path)["results"] == []
     summary = api.get("summary/")
     assert (summary["open_positions"], summary["bots"]) == ([], {"paused": 1})

@@ -139,8 +139,8 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
         "runs": [run.pk, f"inbox-{entry.pk}"],
         "notifications/channels": [channel.pk],
         "notifications/deliveries": [channel_test(channel=channel, by=bot.user).pk],
-        "orphans": [make_orphan(bot.account).pk],
         "kill-switches": [kill_begin(by=bot.user, values=kill, now=NOW).pk],
+        "orphans": [make_orphan(bot.account).pk],
         "limits": [limits_create(user=bot.user, account=bot.account, values={}).pk],
     }
     sent = 0
@@ -150,5 +150,5 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
             sent += walk(operation, token, ids.get(kind, []), mode)
-    assert len(operations) == 47
+    assert len(operations) == 43
     assert sent > 150
