@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError, OrderNotFound
-from trading import external, legs, orphans, recovery
+from trading import external, legs, orphans, outbox, recovery
 from trading.ids import PREFIX
 from trading.locks import lock_state
 from trading.models import Order, OrderRequest
@@ -181,6 +181,7 @@ def take_back(scope: Scope, request: OrderRequest) -> bool:
             reason = f"order {row.client_id} was taken for not placed, and exists: it is booked now"
             state.status, state.status_reason = f"paused ({state.hold})", reason
             state.save(update_fields=["status", "status_reason"])
+            outbox.account_changed(scope.account, "late order", reason, scope.now, row.pk)
     except ExchangeError as error:
         logger.warning("late order %s: %s", request.client_id, error)
         scope.look_again(1)
