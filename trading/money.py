@@ -104,7 +104,7 @@ def release(request: OrderRequest) -> None:
 def settle(
     account_id: int, market: str, changes: Mapping[str, Decimal], ended: OrderRequest | None = None
 ) -> None:
-    """Book what fills changed of the account's free balances, by asset; `ended` gives back what it reserved."""
+    """Book what fills changed of the account's free balances, by asset, and release what `ended` reserved."""
     reserved = {ended.reserved_asset: ended.reserved_amount} if ended and ended.reserved_amount else {}
     rows = lock_balances(account_id, market, set(changes) | set(reserved))
     values: list[Any] = []
