@@ -178,6 +178,8 @@ def test_a_chance_strikes_a_share(paper: Paper) -> None:
         {"kind": "filters", "symbol": "BTCUSDT", "filters": {"LOT_SIZE": 5}},
         {"kind": "filters", "filters": {}},
         {"kind": "clock", "offset_ms": "late"},
+        {"kind": "bad_prices", "what": "gap"},
+        {"kind": "bad_klines"},
     ],
 )
 def test_a_wrong_switch_is_refused_with_a_sentence(paper: Paper, wanted: dict[str, Any]) -> None:
@@ -422,3 +424,43 @@ def test_a_clock_is_off_and_drifts_until_it_is_switched_off(paper: Paper, key: s
         assert time.monotonic() < deadline
     off(paper)
     assert abs(ahead()) < 500
+
+
+# -- market data (M1)
+
+
+@pytest.mark.parametrize(
+    ("what", "check"),
+    [
+        ("gap", lambda rows, good: len(rows) == len(good) - 1),
+        ("duplicate", lambda rows, good: rows[-1] == rows[-2]),
+        ("disorder", lambda rows, good: rows[-1][0] < rows[0][0]),
+        ("stale", lambda rows, good: rows == good[:-10]),
+        ("empty", lambda rows, good: rows == []),
+        ("nan", lambda rows, good: rows[-2][1:5] == ["NaN"] * 4),
+        ("negative", lambda rows, good: rows[-2][4] == "-1.00000000"),
+        ("thousandfold", lambda rows, good: float(rows[-2][4]) == pytest.approx(1000 * float(good[-2][4]))),
+    ],
+)
+def test_candles_are_wrong(paper: Paper, what: str, check: Any) -> None:
+    end = paper.now_ms() - 10 * 60_000
+
+    def klines(symbol: str = "BTCUSDT") -> Any:
+        return paper.public("/api/v3/klines", symbol=symbol, interval="1m", limit=50, endTime=end).json()
+
+    good = klines()
+    switch(paper, "bad_klines", what=what, symbol="BTCUSDT")
+    other = klines("ETHUSDT")
+    assert len(other) == 50
+    assert check(klines(), good)
+    assert klines() == good
+
+
+@pytest.mark.parametrize(("what", "price"), [("nan", "NaN"), ("zero", "0.00000000"), ("thousandfold", None)])
+def test_prices_are_wrong(paper: Paper, what: str, price: str | None) -> None:
+    stand(paper)
+    switch(paper, "bad_prices", what=what, symbol="BTCUSDT", count=2)
+    [wrong] = [one for one in paper.public("/api/v3/ticker/price").json() if one["symbol"] == "BTCUSDT"]
+    assert wrong["price"] == (price or "62000000.00000000")
+    assert paper.public("/api/v3/ticker/price", symbol="BTCUSDT").json() == wrong
+    assert paper.public("/api/v3/ticker/price", symbol="BTCUSDT").json()["price"] == "62000.00000000"
