@@ -12,7 +12,7 @@ from django.conf import settings
 from dramatiq.middleware.time_limit import TimeLimitExceeded  # noqa: F401 -- what a soft limit raises
 from periodiq import cron
 
-from bots import daily, runner, schedule, services_kill
+from bots import daily, dead_letters, reconciling, runner, schedule, services_kill
 from bots import screen as screens
 from bots.models import BotInbox, BotRun
 from bots.notifications import delivery, summary
@@ -20,7 +20,7 @@ from bots.runs import RunResult
 from tradebot import clock
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading import income
+from trading import books_check, income
 from trading.accounts import client_for
 from trading.models import KillSwitch
 
@@ -50,6 +50,8 @@ def run_all_active_bots_every_minute(slot: str | None = None) -> None:
     due = schedule.parse_slot(slot, clock.now())
     for chunk in schedule.chunks():
         screen_chunk.send(due.isoformat(), BotRun.Trigger.MINUTE, chunk.number, chunk.first_id, chunk.last_id)
+    for account_id, market in reconciling.orders_due(due, clock.now()):
+        ask_for_orders.send(account_id, market)
 
 
 @_actor("screen", actor_name="screen-closed-candles")
@@ -142,9 +144,10 @@ def empty_channel(channel_id: int) -> None:
 
 @_actor("background", max_age=None, actor_name="write-daily-summaries", periodic=cron("5 0 * * *"))
 def write_daily_summaries() -> None:
-    """The summaries of the UTC day that has ended; and remove notifications of 30 days ago."""
+    """The summaries of the UTC day that has ended; remove notifications and dead letters of 30 days ago."""
     summary.write_summaries(clock.now())
     delivery.tidy(clock.now())
+    dead_letters.tidy()
     deliver_soon()
 
 
@@ -183,6 +186,52 @@ def wake_bots(inbox_ids: Sequence[int]) -> None:
     """Have many bots look into their inboxes: a message for each chunk of ids, in increasing order."""
     for first_id, last_id in services_kill.chunked(inbox_ids, WAKE_CHUNK):
         wake_chunk.send(first_id, last_id)
+
+
+@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+def check_books() -> None:
+    """Check the books: the database, and some accounts against their exchange."""
+    books_check.check_hourly(clock.now)
+    deliver_soon()
+
+
+@_actor("background", actor_name="sweep-accounts", periodic=cron("* * * * *"))
+def sweep_accounts() -> None:
+    """Fan out into the accounts that are compared with the exchange this minute."""
+    for account_id, market in reconciling.due(clock.now()):
+        sweep_account.send(account_id, market)
+
+
+@_actor("background", max_age=None, actor_name="sweep-account")
+def sweep_account(account_id: int, market: str) -> None:
+    """Compare one account with the exchange, wake its bots, and look again where a difference was new."""
+    now = clock.now()
+    swept, wakes = reconciling.reconcile(account_id, market, now)
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+    delay = reconciling.delay_ms(swept, now)
+    if delay is not None and not swept.error:
+        sweep_account.send_with_options(args=(account_id, market), delay=delay)
+    if swept.findings:
+        deliver_soon()
+
+
+@_actor("background", actor_name="ask-for-orders")
+def ask_for_orders(account_id: int, market: str) -> None:
+    """Ask for an account's open orders and wake the bots whose orders changed."""
+    try:
+        wakes = reconciling.ask_for_orders(account_id, market, clock.now())
+    except TradebotError as error:
+        logger.warning("open orders of account %s can't be had: %s", account_id, error)
+        return
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+
+
+def sweep_soon(account_id: int, market: str) -> None:
+    """Have an account compared with the exchange at once. One message, however many ask within seconds."""
+    if reconciling.is_asked_soon(account_id, market):
+        sweep_account.send(account_id, market)
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

@@ -20,10 +20,29 @@ from tradebot.logs import add_log_ids
 from trading import kill, limits, orders, outbox, plan, positions, protocol, requests, resting
 from trading.books import count_day
 from trading.decide import decide
-from trading.locks import lock_state
+from trading.locks import lock_state_again, read_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 from trading.types import Decision, Wish
+
+READ_BOT = "SELECT * FROM bots_botconfig WHERE id = %s"
+READ_DOUBTS = "SELECT * FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s) ORDER BY id DESC"
+REMEMBERED = (
+    "exit_wanted",
+    "exit_wanted_since",
+    "trailing_stop_price",
+    "stop_passed_at",
+    "naked_since",
+    "naked_longest_seconds",
+    "trading_day",
+    "daily_pnl",
+    "daily_trades_count",
+    "daily_limit",
+    "status",
+    "status_reason",
+    "last_error_message",
+    "last_run_at",
+)
 
 
 @dataclass(slots=True)
@@ -45,6 +64,7 @@ class Run:
     withdraw_first: bool = False  # futures: the exit was refused because of the orders that rest
     look_again_at: datetime | None = None
     has_filled: bool = False  # an order that rested on the exchange was found to have traded
+    sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
     asked: list[int] = field(default_factory=list)  # news of orders that the exchange was asked about
 
 
@@ -63,15 +83,15 @@ def decide_and_prepare(run: Run) -> Prepared:
     """Decide under the lock and commit the first step of the difference. Raises BotBusy."""
     now = run.now()
     with transaction.atomic(durable=True):
-        state = lock_state(run.config.pk)
-        config = state.bot
+        state = lock_state_again(run.config)
+        state.bot = config = _read_again(run.config)
         if config.version != run.config.version:
             run.market = MarketCache([config], now)
         run.config = config
         taken = inbox.take(state, config, now, run.asked)
-        doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
+        doubts = list(OrderRequest.objects.raw(READ_DOUBTS, [config.pk, list(DOUBT_STATES)]))
         in_flight = _in_flight(run, doubts)
-        lanes = {row.lane for row in doubts}
+        lanes = protocol.bars(requests.view(row) for row in doubts)
         live = resting.live_orders([config.pk]).get(config.pk, [])
         view = snapshot(config, state, run.market, lanes, live)
         seen = run.market.view(config, run.fresh_price)
@@ -91,6 +111,8 @@ def decide_and_prepare(run: Run) -> Prepared:
                 withdraw_first=run.withdraw_first,
             )
             prepared = _prepare(run, state, decision, step, run.market.rules(config), now)
+        if prepared.request is None:
+            state.save(update_fields=REMEMBERED)
         inbox.answer(taken, prepared.reasons, now)
         if prepared.outcome == "traded" or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
@@ -107,7 +129,7 @@ def is_more_to_do(run: Run) -> bool:
     If not, what this look says is written as the status, fenced by the epoch like a screen's.
     """
     config, now = run.config, run.now()
-    state = BotState.objects.get(bot_id=config.pk)
+    state = read_state(config)
     if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
         return True
     live = resting.live_orders([config.pk]).get(config.pk, [])
@@ -123,13 +145,24 @@ def is_more_to_do(run: Run) -> bool:
     return False
 
 
+def _read_again(before: BotConfig) -> BotConfig:
+    """The bot as it is now: it may have been changed since the run began. Its account comes along."""
+    config: BotConfig = BotConfig.objects.raw(READ_BOT, [before.pk])[0]
+    if config.account_id == before.account_id:
+        config.account = before.account
+    return config
+
+
 def _in_flight(run: Run, doubts: Iterable[OrderRequest]) -> bool:
     now_ms = run.client.now_ms()
     return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
 
 
 def _remember(state: BotState, decision: Decision, run: Run, live: Sequence[Order], now: datetime) -> None:
-    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why."""
+    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why.
+
+    These are the fields REMEMBERED, saved with the request, or where there is none at the end.
+    """
     if decision.exit_wanted and not state.exit_wanted:
         state.exit_wanted, state.exit_wanted_since = decision.exit_wanted[:200], now
     if decision.trailing_stop_price is not None:
@@ -149,24 +182,6 @@ def _remember(state: BotState, decision: Decision, run: Run, live: Sequence[Orde
         state.status = "error (price fetch failed)"
         state.last_error_message = run.price_error
     state.last_run_at = now
-    state.save(
-        update_fields=[
-            "exit_wanted",
-            "exit_wanted_since",
-            "trailing_stop_price",
-            "stop_passed_at",
-            "naked_since",
-            "naked_longest_seconds",
-            "trading_day",
-            "daily_pnl",
-            "daily_trades_count",
-            "daily_limit",
-            "status",
-            "status_reason",
-            "last_error_message",
-            "last_run_at",
-        ]
-    )
 
 
 def _has_stop(live: Sequence[Order]) -> bool:
@@ -182,6 +197,10 @@ def _prepare(
     rules: SymbolRules | None,
     now: datetime,
 ) -> Prepared:
+    if decision.is_dust and step is None and rules is not None:
+        written_off = _write_off(run, state, rules, now)
+        if written_off is not None:
+            return written_off
     if step is None or rules is None:
         return Prepared(None, rules, "held", decision.reasons)
     if run.row is None:
@@ -191,16 +210,20 @@ def _prepare(
         add_log_ids(run=run.row.pk)
     if isinstance(step, plan.Withdraw):
         return _withdraw(decision, step, rules, now)
+    wishes = orders.within(step.wishes, run.sellable, rules)
+    if not wishes:
+        return Prepared(None, rules, "held", ("an exit is in doubt, and it may have sold the coins",))
     is_entry = plan.lane_of(step.wishes[0]) == "entry"
     try:
         request = orders.prepare(
             state=state,
             target=_target(run.config),
-            wishes=step.wishes,
+            wishes=wishes,
             rules=rules,
             now=now,
             server_ms=run.client.now_ms(),
             marks=limits.marks_for(run.config.account, now) if is_entry else None,
+            changed=REMEMBERED,
         )
     except RiskVeto as veto:
         if isinstance(veto, LimitReached):
@@ -209,6 +232,25 @@ def _prepare(
         return _refused(state, decision, step.wishes[0], rules, str(veto))
     run.requests.append(request)
     return Prepared(request, rules, "traded", decision.reasons)
+
+
+def _write_off(run: Run, state: BotState, rules: SymbolRules, now: datetime) -> Prepared | None:
+    """A position that should be left and that the exchange would not take is dust; nothing of it rests."""
+    open_orders = Order.objects.filter(bot_id=state.bot_id, live=True)
+    if (
+        open_orders.exists()
+        or OrderRequest.objects.filter(bot_id=state.bot_id, state__in=DOUBT_STATES).exists()
+    ):
+        return None
+    price = run.market.view(run.config, run.fresh_price).price
+    at = None if price is None else Decimal(repr(price.price))
+    reason = positions.write_off_unsellable(state=state, rules=rules, price=at, now=now)
+    if reason is None:
+        return None
+    state.status, state.status_reason = "waiting" if run.config.is_active else "paused", reason
+    state.save(update_fields=["status", "status_reason"])
+    services.claim_release(bot=run.config, state=state)
+    return Prepared(None, rules, "dust", (reason,))
 
 
 def _withdraw(decision: Decision, step: plan.Withdraw, rules: SymbolRules, now: datetime) -> Prepared:
@@ -234,5 +276,4 @@ def _target(config: BotConfig) -> orders.Target:
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> Prepared:
     state.status = "in position" if plan.lane_of(wish) == "exit" else "waiting"
     state.status_reason = veto
-    state.save(update_fields=["status", "status_reason"])
     return Prepared(None, rules, "refused", (veto, *decision.reasons))

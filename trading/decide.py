@@ -96,7 +96,7 @@ def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now:
         return replace(held, reasons=(*notes, *not_resting), stop_passed=passed)
     lots, dust = _exit_lots(bot, state, market.rules, price)
     if dust:
-        return replace(held, reasons=(dust, *reasons))
+        return replace(held, reasons=(dust, *reasons), is_dust=bot.market == "spot")
     wish = Wish("EXIT", 0, "SELL" if is_long else "BUY", "MARKET", lots, reasons[0], price=price)
     return replace(held, status="exiting", reasons=tuple(reasons), wishes=(wish,), exit_wanted=reasons[0])
 

@@ -150,6 +150,7 @@ class Decision:
     remembered in the same commit as the EXIT. `trailing_stop_price` is a moved stop to remember, else None;
     `daily_limit` a limit ("loss", "target") that the day has just reached. `stop_passed`: the price stands
     beyond an order that rests on the exchange, which should have traded: it is to be asked for.
+    `is_dust`: the position should be left and the exchange would not take it; it is written off.
     """
 
     status: str
@@ -158,9 +159,11 @@ class Decision:
     exit_wanted: str | None = None
     trailing_stop_price: float | None = None
     daily_limit: str | None = None
+    is_dust: bool = False
     stop_passed: bool = False
 
     @property
     def has_news(self) -> bool:
         """Whether a run is needed even if every wished order exists: something to remember or to ask for."""
-        return self.trailing_stop_price is not None or self.daily_limit is not None or self.stop_passed
+        to_remember = (self.trailing_stop_price, self.daily_limit)
+        return self.stop_passed or self.is_dust or any(value is not None for value in to_remember)

@@ -17,7 +17,7 @@ from bots.notifications.services import EVENTS
 from bots.validation import FIELDS
 from tradebot.clock import now
 from trading import limits_service
-from trading.models import BotState, ExchangeAccount, KillSwitch, RiskLimits, Trade
+from trading.models import BotState, ExchangeAccount, KillSwitch, Orphan, RiskLimits, Trade
 
 
 def plain(value: Decimal | None) -> str | None:
@@ -297,6 +297,14 @@ class KillSwitchLiftSerializer(RowSerializer):
     class Meta:
         model = KillSwitch
         fields = ("reason",)
+
+
+class OrphanSerializer(RowSerializer):
+    """An order on the exchange that the journal lacks; `resolved_at` is null while it is open."""
+
+    class Meta:
+        model = Orphan
+        exclude = ["body", "by"]
 
 
 def _is_today(state: BotState) -> bool:

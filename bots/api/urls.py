@@ -10,6 +10,7 @@ from bots.api.bots import BotViewSet
 from bots.api.kill_switches import KillSwitchViewSet
 from bots.api.limits import LimitsViewSet
 from bots.api.notifications import ChannelViewSet, DeliveryViewSet
+from bots.api.orphans import OrphanViewSet
 from bots.api.runs import BotRunViewSet, RunViewSet
 from bots.api.schema import DocsView, NothingHereView, SchemaView
 from bots.api.summary import SummaryView
@@ -87,6 +88,14 @@ urlpatterns = [
         "v1/kill-switches/<row:id>/lift/",
         KillSwitchViewSet.as_view({"post": "lift"}),
         name="kill-switch-lift",
+    ),
+    path("v1/orphans/", OrphanViewSet.as_view({"get": "list"}), name="orphans"),
+    path("v1/orphans/<row:id>/", OrphanViewSet.as_view({"get": "retrieve"}), name="orphan"),
+    *(
+        path(
+            f"v1/orphans/<row:id>/{action}/", OrphanViewSet.as_view({"post": action}), name=f"orphan-{action}"
+        )
+        for action in ("adopt", "cancel")
     ),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),

@@ -247,10 +247,10 @@ def test_an_exit_is_capped_by_the_largest_order() -> None:
         (1, {"min_quantity": Decimal("0.002")}, "quantity 0.001 BTC is below the smallest allowed, 0.002"),
     ],
 )
-def test_dust_is_not_wished(lots: int, symbol: dict[str, object], sentence: str) -> None:
+def test_dust_is_written_off_instead_of_wished(lots: int, symbol: dict[str, object], sentence: str) -> None:
     state = position(position_lots=lots, exit_wanted="stopped")
     assert decide(bot(), state, at_price(100.0, rules=rules(**symbol)), NOW) == Decision(
-        "in position", (f"dust, too small for an order: {sentence}", "stopped")
+        "in position", (f"dust, too small for an order: {sentence}", "stopped"), is_dust=True
     )
 
 

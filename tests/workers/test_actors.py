@@ -108,6 +108,7 @@ def test_every_middleware_that_the_workers_need_is_there_and_no_other():
         "Retries",
         "CurrentMessage",
         "CleanConnections",
+        "DeadLetters",
         "SchemaGuard",
         "Heartbeat",
         "PeriodiqMiddleware",

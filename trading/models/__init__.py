@@ -14,12 +14,17 @@ from trading.models.kill import KillSwitch
 from trading.models.limits import RiskLimits
 from trading.models.outbox import OutboxMessage
 from trading.models.state import BotState
+from trading.models.sweep import AccountSweep, Orphan, TradeCursor
+from trading.models.upkeep import BooksCheck, Deployment
 
 __all__ = [
     "AccountState",
+    "AccountSweep",
     "Adjustment",
     "AuditEntry",
+    "BooksCheck",
     "BotState",
+    "Deployment",
     "ExchangeAccount",
     "ExchangeSecret",
     "Fill",
@@ -27,10 +32,12 @@ __all__ = [
     "KillSwitch",
     "Order",
     "OrderRequest",
+    "Orphan",
     "OutboxMessage",
     "OwnerState",
     "RiskLimits",
     "SymbolClaim",
     "SymbolSetup",
     "Trade",
+    "TradeCursor",
 ]

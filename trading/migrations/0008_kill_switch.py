@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('bots', '0005_inbox_order'),
-        ('trading', '0006_protection_and_audit'),
+        ('trading', '0007_late_requests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
