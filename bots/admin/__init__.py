@@ -6,6 +6,7 @@ from django_dramatiq.models import Task
 from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
+from bots.admin.doubts import DoubtAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
 
@@ -14,6 +15,7 @@ __all__ = [
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeliveryAdmin",
+    "DoubtAdmin",
     "NotificationChannelAdmin",
     "ScreenRunAdmin",
 ]
