@@ -20,7 +20,7 @@ from trading.models import ExchangeAccount, OrderRequest
 def doubt_resolve(
     *, request: OrderRequest, outcome: str, reason: str, by: Any
 ) -> tuple[OrderRequest, BotInbox]:
-    """End a quarantined request as trading.quarantine does; gives it, and the bot's inbox entry to wake it by.
+    """End a quarantined request as trading.quarantine does; gives it, and an inbox entry to wake the bot by.
 
     Raises InvalidInput, and Refused with a sentence; nothing is changed then.
     """

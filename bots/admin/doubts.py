@@ -67,7 +67,7 @@ class DoubtAdmin(OrderRequestAdmin):
     def resolve_accepted(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
         """The exchange has it."""
         text = (
-            "The exchange is asked for these requests; what they executed is booked, what is open withdrawn:"
+            "The exchange is asked once more; what these requests executed is booked, what is open withdrawn:"
         )
         return self._resolve(request, queryset, "ACCEPTED", "Resolve as accepted?", text)
 

@@ -11,7 +11,15 @@ from bots.api import urls
 from bots.models import BotConfig
 from bots.notifications.services import channel_test
 from tests.api.support import METHODS, Api, error_of, make_channel, make_run, make_trade
-from tests.support.owners import make_account, make_bot, make_owner, put_in_position, row_counts, values_of
+from tests.support.owners import (
+    make_account,
+    make_bot,
+    make_owner,
+    make_request,
+    put_in_position,
+    row_counts,
+    values_of,
+)
 from trading.limits_service import limits_create
 from trading.models import ExchangeAccount
 
@@ -30,6 +38,7 @@ def addresses(bot: BotConfig) -> Iterator[str]:
     ids["v1/notifications/channels/"] = [channel.pk]
     ids["v1/notifications/deliveries/"] = [channel_test(channel=channel, by=bot.user).pk]
     ids["v1/limits/"] = [limits.pk]
+    ids["v1/doubts/"] = [make_request(bot, state="QUARANTINED").pk]
     for route in WITH_ID:
         head, tail = route.split("<")
         for row in ids[head]:
@@ -43,7 +52,7 @@ def foreign(bot: BotConfig) -> BotConfig:
 
 
 def test_there_are_addresses_to_walk() -> None:
-    assert len(WITH_ID) == 16
+    assert len(WITH_ID) == 19
     assert {route.split("<")[0] for route in WITH_ID} == {
         "v1/bots/",
         "v1/accounts/",
@@ -51,6 +60,7 @@ def test_there_are_addresses_to_walk() -> None:
         "v1/notifications/channels/",
         "v1/notifications/deliveries/",
         "v1/limits/",
+        "v1/doubts/",
     }
 
 
