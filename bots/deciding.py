@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -17,12 +17,32 @@ from marketdata.types import Price, SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import LimitReached, RiskVeto
 from tradebot.logs import add_log_ids
-from trading import limits, orders, outbox, plan, positions, protocol, requests, resting
+from trading import kill, limits, orders, outbox, plan, positions, protocol, requests, resting
 from trading.books import count_day
-from trading.locks import lock_state
+from trading.decide import decide
+from trading.locks import lock_state_again, read_state
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 from trading.types import Decision, Wish
+
+READ_BOT = "SELECT * FROM bots_botconfig WHERE id = %s"
+READ_DOUBTS = "SELECT * FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s) ORDER BY id DESC"
+REMEMBERED = (
+    "exit_wanted",
+    "exit_wanted_since",
+    "trailing_stop_price",
+    "stop_passed_at",
+    "naked_since",
+    "naked_longest_seconds",
+    "trading_day",
+    "daily_pnl",
+    "daily_trades_count",
+    "daily_limit",
+    "status",
+    "status_reason",
+    "last_error_message",
+    "last_run_at",
+)
 
 
 @dataclass(slots=True)
@@ -44,6 +64,7 @@ class Run:
     withdraw_first: bool = False  # futures: the exit was refused because of the orders that rest
     look_again_at: datetime | None = None
     has_filled: bool = False  # an order that rested on the exchange was found to have traded
+    sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
     asked: list[int] = field(default_factory=list)  # news of orders that the exchange was asked about
 
 
@@ -62,19 +83,21 @@ def decide_and_prepare(run: Run) -> Prepared:
     """Decide under the lock and commit the first step of the difference. Raises BotBusy."""
     now = run.now()
     with transaction.atomic(durable=True):
-        state = lock_state(run.config.pk)
-        config = state.bot
+        state = lock_state_again(run.config)
+        state.bot = config = _read_again(run.config)
         if config.version != run.config.version:
             run.market = MarketCache([config], now)
         run.config = config
         taken = inbox.take(state, config, now, run.asked)
-        doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
+        doubts = list(OrderRequest.objects.raw(READ_DOUBTS, [config.pk, list(DOUBT_STATES)]))
         in_flight = _in_flight(run, doubts)
-        lanes = {row.lane for row in doubts}
+        lanes = protocol.bars(requests.view(row) for row in doubts)
         live = resting.live_orders([config.pk]).get(config.pk, [])
         view = snapshot(config, state, run.market, lanes, live)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
+        if _enters(decision) and (barred := kill.entries_barred(config)):
+            decision = decide(view.bot, view.state, replace(seen, kill_switch=barred), now)
         _remember(state, decision, run, live, now)
         services.claim_release(bot=config, state=state)
         if in_flight:
@@ -88,10 +111,16 @@ def decide_and_prepare(run: Run) -> Prepared:
                 withdraw_first=run.withdraw_first,
             )
             prepared = _prepare(run, state, decision, step, run.market.rules(config), now)
+        if prepared.request is None:
+            state.save(update_fields=REMEMBERED)
         inbox.answer(taken, prepared.reasons, now)
         if prepared.outcome == "traded" or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
         return prepared
+
+
+def _enters(decision: Decision) -> bool:
+    return any(plan.lane_of(wish) == "entry" for wish in decision.wishes)
 
 
 def is_more_to_do(run: Run) -> bool:
@@ -100,7 +129,7 @@ def is_more_to_do(run: Run) -> bool:
     If not, what this look says is written as the status, fenced by the epoch like a screen's.
     """
     config, now = run.config, run.now()
-    state = BotState.objects.get(bot_id=config.pk)
+    state = read_state(config)
     if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
         return True
     live = resting.live_orders([config.pk]).get(config.pk, [])
@@ -116,13 +145,24 @@ def is_more_to_do(run: Run) -> bool:
     return False
 
 
+def _read_again(before: BotConfig) -> BotConfig:
+    """The bot as it is now: it may have been changed since the run began. Its account comes along."""
+    config: BotConfig = BotConfig.objects.raw(READ_BOT, [before.pk])[0]
+    if config.account_id == before.account_id:
+        config.account = before.account
+    return config
+
+
 def _in_flight(run: Run, doubts: Iterable[OrderRequest]) -> bool:
     now_ms = run.client.now_ms()
     return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
 
 
 def _remember(state: BotState, decision: Decision, run: Run, live: Sequence[Order], now: datetime) -> None:
-    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why."""
+    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why.
+
+    These are the fields REMEMBERED, saved with the request, or where there is none at the end.
+    """
     if decision.exit_wanted and not state.exit_wanted:
         state.exit_wanted, state.exit_wanted_since = decision.exit_wanted[:200], now
     if decision.trailing_stop_price is not None:
@@ -142,24 +182,6 @@ def _remember(state: BotState, decision: Decision, run: Run, live: Sequence[Orde
         state.status = "error (price fetch failed)"
         state.last_error_message = run.price_error
     state.last_run_at = now
-    state.save(
-        update_fields=[
-            "exit_wanted",
-            "exit_wanted_since",
-            "trailing_stop_price",
-            "stop_passed_at",
-            "naked_since",
-            "naked_longest_seconds",
-            "trading_day",
-            "daily_pnl",
-            "daily_trades_count",
-            "daily_limit",
-            "status",
-            "status_reason",
-            "last_error_message",
-            "last_run_at",
-        ]
-    )
 
 
 def _has_stop(live: Sequence[Order]) -> bool:
@@ -188,16 +210,20 @@ def _prepare(
         add_log_ids(run=run.row.pk)
     if isinstance(step, plan.Withdraw):
         return _withdraw(decision, step, rules, now)
+    wishes = orders.within(step.wishes, run.sellable, rules)
+    if not wishes:
+        return Prepared(None, rules, "held", ("an exit is in doubt, and it may have sold the coins",))
     is_entry = plan.lane_of(step.wishes[0]) == "entry"
     try:
         request = orders.prepare(
             state=state,
             target=_target(run.config),
-            wishes=step.wishes,
+            wishes=wishes,
             rules=rules,
             now=now,
             server_ms=run.client.now_ms(),
             marks=limits.marks_for(run.config.account, now) if is_entry else None,
+            changed=REMEMBERED,
         )
     except RiskVeto as veto:
         if isinstance(veto, LimitReached):
@@ -250,5 +276,4 @@ def _target(config: BotConfig) -> orders.Target:
 def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> Prepared:
     state.status = "in position" if plan.lane_of(wish) == "exit" else "waiting"
     state.status_reason = veto
-    state.save(update_fields=["status", "status_reason"])
     return Prepared(None, rules, "refused", (veto, *decision.reasons))

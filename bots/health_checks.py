@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Min, Q
 
 import marketdata.actors  # noqa: F401 -- the queues are those of all actors
+from bots import user_streams
 from bots.models import BotConfig, BotRun, ScreenRun
 from bots.schedule import needs_a_look
 from marketdata import feed as feeds
@@ -24,13 +25,14 @@ from tradebot.redis import redis_client
 from trading import books_check
 from trading.accounts import read_key
 from trading.findings import errors
-from trading.models import ExchangeAccount, Order
+from trading.models import AccountSweep, ExchangeAccount, Order, Orphan
 
 SCREEN_LATE_SECONDS = 150.0  # a slot is a minute; its screens end within seconds
 CLOCK_OFFSET_MS = 1000  # requests are corrected by the offset; a machine with NTP has some milliseconds
 EXCHANGE_SECONDS = 5.0  # for all tries to reach an exchange
 BOOKS_LATE_SECONDS = 7200.0  # they are checked each hour
 SHOWN = 3
+SWEEP_LATE = timedelta(hours=1)
 
 
 def queues() -> list[str]:
@@ -107,6 +109,36 @@ def feed() -> str:
     if old:
         raise Unhealthy(f"The prices of {_list(old)} are missing or too old to enter by.")
     return "The feed runs."
+
+
+def streams() -> str:
+    """Each account with bots has a user stream. Without one fills are seen later, and nothing is lost."""
+    wanted = user_streams.accounts_with_bots()
+    if not wanted:
+        return "No account needs a user stream."
+    found = user_streams.published()
+    if found is None:
+        raise Unhealthy(f"The user streams gave no sign of life within {user_streams.BEAT_SECONDS} s.")
+    lost = sorted(key for key in wanted if key not in found or not found[key].connected)
+    if lost:
+        errors = {found[key].error for key in lost if key in found and found[key].error}
+        why = f": {' '.join(sorted(errors)[:SHOWN])}" if errors else "."
+        raise Unhealthy(f"{len(lost)} of {len(wanted)} user streams are not connected{why}")
+    return f"{len(wanted)} user streams are connected."
+
+
+def reconciliation() -> str:
+    """The accounts were compared with the exchange, agree with it, and no order is unknown."""
+    rows = AccountSweep.objects.all()
+    findings = rows.exclude(findings=[]).count()
+    orphans = Orphan.objects.filter(resolved_at__isnull=True).count()
+    late = rows.filter(swept_at__lt=clock.now() - SWEEP_LATE).count()
+    if findings or orphans or late:
+        raise Unhealthy(
+            f"{findings} accounts differ from the exchange, {orphans} of its orders are not in the journal, "
+            f"{late} accounts were not compared for {SWEEP_LATE.total_seconds() / 3600:.0f} h."
+        )
+    return f"{rows.count()} accounts agree with the exchange."
 
 
 def price_ages(sources: dict[Source, str]) -> dict[Source, float | None]:
@@ -195,6 +227,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(
         "last screen",
@@ -236,6 +269,18 @@ ALL = (
         "books",
         books,
         "Run `manage.py check_books`; see docs/orders.md for what each number means.",
+        ("database",),
+    ),
+    Probe(
+        "user streams",
+        streams,
+        "Check that `manage.py user_streams` runs, and its log. Until then fills are seen minutes later.",
+        ("database", "redis"),
+    ),
+    Probe(
+        "reconciliation",
+        reconciliation,
+        "Run `manage.py reconcile`; orders that the journal lacks are adopted or cancelled in the admin.",
         ("database",),
     ),
     health.DISK,

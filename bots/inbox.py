@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from bots.models import BotConfig, BotInbox
-from trading.models import BotState, OrderRequest
+from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 
 
@@ -43,8 +43,7 @@ def take(state: BotState, config: BotConfig, now: datetime, asked: Collection[in
     before = state.exit_wanted
     closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
     if closing and not state.exit_wanted:
-        state.exit_wanted = "stopped by hand" if closing[0].kind == BotInbox.Kind.STOP else "closed by hand"
-        state.exit_wanted_since = now
+        state.exit_wanted, state.exit_wanted_since = _why(closing[0]), now
     if state.exit_wanted and not state.in_position and not _entry_open(state.bot_id):
         state.exit_wanted, state.exit_wanted_since = "", None  # flat, and nothing on its way
     if state.exit_wanted != before:
@@ -60,5 +59,15 @@ def answer(rows: Sequence[BotInbox], reasons: Sequence[str], now: datetime) -> N
         row.save(update_fields=["handled_at", "result"])
 
 
+def _why(row: BotInbox) -> str:
+    """Why the position is to be closed."""
+    if row.payload.get("kill_switch"):
+        return f"kill switch: {row.payload.get('reason', '')}"[:200]
+    return "stopped by hand" if row.kind == BotInbox.Kind.STOP else "closed by hand"
+
+
 def _entry_open(bot_id: int) -> bool:
+    """Whether an entry may still fill: in doubt, or resting on the exchange."""
+    if Order.objects.filter(bot_id=bot_id, live=True, request__lane="entry").exists():
+        return True
     return OrderRequest.objects.filter(bot_id=bot_id, lane="entry", state__in=DOUBT_STATES).exists()

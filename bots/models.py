@@ -21,6 +21,7 @@ __all__ = [
     "BotRun",
     "BotState",
     "ChannelSecret",
+    "DeadLetter",
     "Delivery",
     "NotificationChannel",
     "ScreenRun",
@@ -218,3 +219,23 @@ class ScreenRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.slot:%H:%M} {self.trigger} {self.chunk}"
+
+
+class DeadLetter(models.Model):
+    """A message that no worker could work on, or that is being tried; `dead_at` says when it was given up."""
+
+    message_id = models.CharField(max_length=64, unique=True)
+    queue = models.CharField(max_length=40)
+    actor = models.CharField(max_length=100)
+    arguments = models.TextField(blank=True, default="")
+    attempts = models.PositiveSmallIntegerField(default=1)
+    reason = models.TextField(blank=True, default="")
+    first_at = models.DateTimeField()
+    dead_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    class Meta:
+        verbose_name = "dead letter"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.message_id}"

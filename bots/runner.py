@@ -75,6 +75,7 @@ def _run(run: Run) -> RunResult:
     if recovery.has_doubts(run.config.pk):
         rules = run.market.rules(run.config)
         recovered = recovery.recover(run.config.pk, client=run.client, rules=rules, now=run.now())
+        run.sellable = recovered.sellable
     _freshen(run)
     _ask_for_orders(run)
     futures.make_sure(run.config, run.client, run.fresh_price, run.now())
@@ -166,6 +167,7 @@ def _send(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
+        bot=run.config,
     )
     failpoints.reached("send.committed")
     run.requests[-1] = sent

@@ -14,7 +14,7 @@ from marketdata.types import Price, SymbolRules
 from tradebot.binance import budget, outage
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import StaleData
-from trading import brackets, signals
+from trading import brackets, kill, protocol, requests, signals
 from trading.filters import quantity_to_lots
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -115,12 +115,11 @@ def state_view(
 
 
 def doubtful_lanes(bot_ids: Iterable[int]) -> dict[int, set[str]]:
-    """By bot, the lanes that hold a request whose outcome is open."""
-    lanes: dict[int, set[str]] = {}
-    rows = OrderRequest.objects.filter(bot_id__in=list(bot_ids), state__in=DOUBT_STATES)
-    for bot_id, lane in rows.values_list("bot_id", "lane"):
-        lanes.setdefault(bot_id, set()).add(lane)
-    return lanes
+    """By bot, the lanes that requests in doubt keep closed."""
+    doubts: dict[int, list[protocol.Request]] = {}
+    for row in OrderRequest.objects.filter(bot_id__in=list(bot_ids), state__in=DOUBT_STATES):
+        doubts.setdefault(row.bot_id, []).append(requests.view(row))
+    return {bot_id: set(protocol.bars(found)) for bot_id, found in doubts.items()}
 
 
 class MarketCache:
@@ -140,6 +139,7 @@ class MarketCache:
         self._rules = {source: _rules(source, names) for source, names in wanted.items()}
         self._tiers = {source: brackets.load_many(source, names) for source, names in wanted.items()}
         self._notes = {source: _entries_note(source) for source in wanted}
+        self._switches = kill.Switches()
         self._signals = signals.load_many(self._keys.values(), now)
 
     def rules(self, config: BotConfig) -> SymbolRules | None:
@@ -162,6 +162,7 @@ class MarketCache:
             interval_ms=interval_ms(config.interval),
             entries_allowed=not note,
             entries_note=note,
+            kill_switch=self._switches.note(config),
             maintenance_rate=tier.maintenance_rate if tier else None,
         )
 

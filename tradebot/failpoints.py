@@ -1,9 +1,10 @@
 """Named places where a test makes this process die, freeze, wait or be interrupted. Off outside of tests.
 
 TRADEBOT_FAILPOINTS names a folder. A file `NAME` in it arms the failpoint NAME once: JSON with the key
-`action` (kill, freeze, timeout, sleep, hold), `seconds` for sleep, and `skip`, how often to pass it first.
-Whoever strikes renames the file to `NAME.struck` and writes its process id there. TRADEBOT_CLOCK_SHIFT moves
-this process's clock by so many seconds. Settings refuse both where LIVE_TRADING is on.
+`action` (kill, crash, freeze, timeout, sleep, hold), `seconds` for sleep, and `skip`, how often to pass it
+first. Whoever strikes renames the file to `NAME.struck` and writes its process id there.
+TRADEBOT_CLOCK_SHIFT moves this process's clock by so many seconds. Settings refuse both where LIVE_TRADING
+is on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 FOLDER = os.environ.get("TRADEBOT_FAILPOINTS", "")
 CLOCK_SHIFT = timedelta(seconds=float(os.environ.get("TRADEBOT_CLOCK_SHIFT") or 0))
 LONGEST_HOLD_SECONDS = 60.0
+SIGNALS = {"kill": signal.SIGKILL, "crash": signal.SIGSEGV, "freeze": signal.SIGSTOP}
 
 
 def switched_on() -> list[str]:
@@ -49,11 +51,9 @@ def _reached(armed: Path) -> None:
 
 
 def _act(order: dict[str, str | float], struck: Path) -> None:
-    action = order["action"]
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif action == "freeze":
-        os.kill(os.getpid(), signal.SIGSTOP)
+    action = str(order["action"])
+    if action in SIGNALS:
+        os.kill(os.getpid(), SIGNALS[action])
     elif action == "sleep":
         time.sleep(float(order["seconds"]))
     elif action == "timeout":

@@ -25,6 +25,13 @@ from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
 
 LOW_DISK_BYTES = 1_000_000_000
+LONG_TRANSACTION_SECONDS = 60
+OLD_TRANSACTIONS = """
+SELECT pid, extract(epoch FROM now() - xact_start)::float, application_name FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    AND state <> 'idle' AND xact_start < now() - make_interval(secs => %s)
+ORDER BY xact_start LIMIT 1
+"""
 LATE_SECONDS = 20.0  # the worker skips a tick that is 30 s late
 
 
@@ -164,6 +171,20 @@ def disk() -> str:
     return f"{free / 1e9:.1f} GB are free."
 
 
+def transactions() -> str:
+    """No session has been in a transaction for long: it may hold locks, and its bots are passed over."""
+    with connection.cursor() as cursor:
+        cursor.execute(OLD_TRANSACTIONS, [LONG_TRANSACTION_SECONDS])
+        row = cursor.fetchone()
+    if row is not None:
+        pid, seconds, program = row
+        raise Unhealthy(
+            f"The database session {pid} ({program or 'without a name'}) has been in a transaction for "
+            f"{seconds:.0f} s; bots whose rows it has locked are passed over."
+        )
+    return "No transaction is older than a minute."
+
+
 def _some(names: list[str], shown: int = 3) -> str:
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
@@ -175,6 +196,12 @@ SCHEMA = Probe(
     "schema",
     schema,
     "Lacking migrations: run `manage.py migrate`. A newer database: start the newer version of the code.",
+    ("database",),
+)
+TRANSACTIONS = Probe(
+    "transactions",
+    transactions,
+    "End that session (psql, an admin tool, a worker that hangs): `SELECT pg_terminate_backend(PID)`.",
     ("database",),
 )
 SCHEDULER = Probe(

@@ -322,8 +322,10 @@ DRAMATIQ_BROKER = {
         "dramatiq.middleware.Retries",
         "dramatiq.middleware.CurrentMessage",
         "tradebot.middleware.CleanConnections",
+        "bots.dead_letters.DeadLetters",
         "tradebot.middleware.SchemaGuard",
         "tradebot.middleware.Heartbeat",
+        "bots.boot.SweepAtStart",
         "periodiq.PeriodiqMiddleware",
     ],
 }

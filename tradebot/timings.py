@@ -15,10 +15,11 @@ class Timings:
     total_timeout_seconds: float = 15.0  # a dripping answer ends here
     run_budget_seconds: float = 60.0
     in_flight_seconds: float = 2.0  # beyond recvWindow: how long a PREPARED request counts as in flight
+    successor_seconds: float = 1.0  # beyond recvWindow: from then on another exit may be written
     hold_seconds: float = 60.0  # after the window, before NOT_PLACED, for a recorded timeout or reset
     hold_long_seconds: float = 600.0  # the same after a 5xx, an unknown answer, or none that is known
     not_found_gap_seconds: float = 10.0  # between the two "does not exist" that count
-    first_query_seconds: float = 1.0  # first, second and third question for an unknown outcome
+    first_query_seconds: float = 1.0  # after the doubt: first, second and third question
     second_query_seconds: float = 3.0
     third_query_seconds: float = 10.0
     later_query_seconds: float = 30.0

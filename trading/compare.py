@@ -94,7 +94,7 @@ class _Look:
         seen = set()
         for row in _all_orders(self.client, self.symbol, [one.created_at for one in self.by_name.values()]):
             said = wire_of(self.market).order(row)
-            order = self.by_number.get(said.order_id) or self.by_name.get(row["clientOrderId"])
+            order = self.by_number.get(said.order_id or 0) or self.by_name.get(row["clientOrderId"])
             if order is None:
                 self._stranger(row)
                 continue

@@ -25,7 +25,7 @@ def is_moving(account: ExchangeAccount, market: str) -> bool:
 
 
 def balances(account: ExchangeAccount, market: str, client: ExchangeClient) -> list[Finding]:
-    """Every balance that was ever asked for; what rests has left both sides'."""
+    """Every balance that was ever asked for; what rests on the exchange is in neither side."""
     theirs = wire_of(market).free(client.account())
     found = []
     for state in AccountState.objects.filter(account=account, market=market, asked_at__isnull=False):

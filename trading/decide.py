@@ -27,6 +27,7 @@ from trading.risk import (
     daily_trades_veto,
     day_of,
     entry_vetoes,
+    kill_veto,
     newly_reached,
     price_veto,
     usable_price,
@@ -131,7 +132,7 @@ def _holding_notes(
     notes = [describe(price, at)]
     if no_price:
         notes.append(f"no exit by price: {no_price}")
-    paused = will_veto(bot, state)
+    paused = will_veto(bot, state) or kill_veto(market)
     if paused:
         notes.append(f"no new entries, exits go on: {paused}")
     return tuple(notes)
@@ -166,7 +167,7 @@ def _strategy_vetoes(signal: Signal | None, *, is_long: bool) -> list[str]:
 def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -> str:
     if state.hold:
         return f"paused ({state.hold})"
-    if not bot.is_active:
+    if not bot.is_active or market.kill_switch:
         return "paused"
     if daily_trades_veto(bot, day):
         return "paused (daily trades)"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from marketdata.types import SymbolRules
@@ -18,7 +18,7 @@ from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
 from trading.locks import lock_balances
 from trading.models import AccountState, BotState, Order, OrderRequest
-from trading.models.journal import OPEN_STATES
+from trading.models.journal import DOUBT_STATES
 from trading.wire import wire_of
 
 REFRESH_PAUSE_MS = 5000
@@ -28,6 +28,11 @@ FUTURES_FEE = Decimal(
 )  # of the notional: Binance's taker fee without discounts, paid from the wallet
 ZERO = Decimal(0)
 RESTING = ("NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL")  # statuses that keep money back
+# the rows are locked by lock_balances; one statement for all of them
+WRITE_BALANCES = """
+UPDATE trading_accountstate AS row SET free = news.free, reserved = news.reserved, asked_at = news.asked_at
+FROM (VALUES {}) AS news(id, free, reserved, asked_at) WHERE row.id = news.id
+"""
 
 
 class Owner(Protocol):
@@ -92,14 +97,9 @@ def margin_in_positions(account_id: int) -> Decimal:
     return sum(((price or ZERO) * size / leverage for price, size, leverage in sizes), ZERO)
 
 
-def release(request: OrderRequest, locked: Mapping[str, AccountState] | None = None) -> None:
-    """Give back what the request had reserved, in the commit that ends it; `locked` are rows in hand."""
-    if not request.reserved_amount:
-        return
-    asset = request.reserved_asset
-    row = (locked or {}).get(asset) or lock_balances(request.account_id, request.market, {asset})[asset]
-    row.reserved = max(Decimal(0), row.reserved - request.reserved_amount)
-    row.save(update_fields=["reserved"])
+def release(request: OrderRequest) -> None:
+    """Give back what the request had reserved, in the commit that ends it."""
+    settle(request.account_id, request.market, {}, request)
 
 
 def locked_by(orders: Sequence[Order], rules: SymbolRules | None) -> dict[str, Decimal]:
@@ -133,15 +133,23 @@ def locked_in_sells(account_id: int, market: str, symbol: str) -> Decimal:
     return sum(by_request.values(), ZERO)
 
 
-def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> dict[str, AccountState]:
-    """Book what fills changed of the account's free balances, by asset; gives the locked rows."""
-    rows = lock_balances(account_id, market, set(changes))
+def settle(
+    account_id: int, market: str, changes: Mapping[str, Decimal], ended: OrderRequest | None = None
+) -> None:
+    """Book what fills changed of the free balances, by asset; `ended` gives back what it reserved."""
+    reserved = {ended.reserved_asset: ended.reserved_amount} if ended and ended.reserved_amount else {}
+    rows = lock_balances(account_id, market, set(changes) | set(reserved))
+    values: list[Any] = []
     for asset, row in rows.items():
-        row.free += changes[asset]
-        if row.asked_at is None:  # what the last snapshot lacked was zero then
+        row.free += changes.get(asset, ZERO)
+        row.reserved = max(ZERO, row.reserved - reserved.get(asset, ZERO))
+        if asset in changes and row.asked_at is None:  # what the last snapshot lacked was zero then
             row.asked_at = _last_asked_at(account_id, market)
-        row.save(update_fields=["free", "asked_at"])
-    return rows
+        values += [row.pk, row.free, row.reserved, row.asked_at]
+    if values:
+        with connection.cursor() as cursor:
+            places = ", ".join(["(%s::bigint, %s::numeric, %s::numeric, %s::timestamptz)"] * len(rows))
+            cursor.execute(WRITE_BALANCES.format(places), values)
 
 
 def _last_asked_at(account_id: int, market: str) -> datetime | None:
@@ -187,7 +195,7 @@ def apply_snapshot(
     with transaction.atomic():
         rows = lock_balances(account_id, market, wanted)
         torn = OrderRequest.objects.filter(
-            Q(state__in=OPEN_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
+            Q(state__in=DOUBT_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
         unbooked = Order.objects.filter(
             account_id=account_id, market=market, fills_complete=False, executed_quantity__gt=0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,12 +18,12 @@ from tradebot import failpoints
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import limits, money, outbox, protocol, requests, setups
+from trading import kill, limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
 from trading.deployments import nonce_in_force
-from trading.filters import check_order, lots_to_quantity
+from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
-from trading.locks import lock_state
+from trading.locks import lock_state, lock_state_again
 from trading.models import BotState, Order, OrderRequest
 from trading.payloads import CONDITIONAL, OrderForm, oco_request, order_request
 from trading.plan import lane_of
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 # Refusals after which the signal may be tried again: clock, order count, request limit.
 RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
+READ_REQUEST = "SELECT * FROM trading_orderrequest WHERE id = %s"
 REJECTIONS_BEFORE_PAUSE = 3
 # Behind the list's id: the ids of an OCO's legs. Capitals: a small letter is a digit of base 36, and the leg
 # "s" of request 1 would have the id of request 1s, the 64th.
@@ -59,6 +60,14 @@ class Target:
     position_type: str = "long"
 
 
+def within(wishes: Sequence[Wish], sellable: Decimal | None, rules: SymbolRules) -> tuple[Wish, ...]:
+    """The wishes of one request, exits cut down to what may be sold (base units; None: no bound); or none."""
+    if sellable is None or lane_of(wishes[0]) == "entry":
+        return tuple(wishes)
+    most = quantity_to_lots(rules, sellable)
+    return tuple(replace(wish, lots=min(wish.lots, most)) for wish in wishes) if most > 0 else ()
+
+
 def prepare(
     *,
     state: BotState,
@@ -68,13 +77,15 @@ def prepare(
     now: datetime,
     server_ms: int,
     marks: limits.Marks | None = None,
+    changed: Sequence[str] = (),
 ) -> OrderRequest:
     """Write the request and its orders as PREPARED rows, reserve the money; the caller commits.
 
     `wishes` are one order, or the stop and the target of a spot position, which become one OCO. The state row
     must be locked. `marks` are the limits across bots and the prices that they are reckoned with, None for an
-    exit or where there are no limits. Raises RiskVeto, with nothing written, when a filter, the money, a
-    limit or a constraint (one entry per signal, one open request per lane) forbids it.
+    exit or where there are no limits. `changed` are fields of the state that the caller has changed and not
+    saved: they are saved here, with the request. Raises RiskVeto, with nothing written, when a filter, the
+    money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
     """
     lane = lane_of(wishes[0])
     quantity = lots_to_quantity(rules, wishes[0].lots)
@@ -90,7 +101,12 @@ def prepare(
             )
             if lane == "entry" and marks is not None:
                 limits.check(target, rules, worth, now, marks)
-            return _insert(state, target, wishes, quantity, reserved, now, server_ms)
+            request = _insert(state, target, wishes, quantity, reserved, now, server_ms)
+            state.save(update_fields=["seq", "epoch", "last_signal_time", *changed])
+            failpoints.reached("prepare.inserted")
+            if lane == "exit":
+                requests.note_exit(request, rules)
+            return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
         raise RiskVeto(_constraint_text(constraint or "")) from None
@@ -178,8 +194,6 @@ def _insert(
     )
     if lane == "entry":
         state.last_signal_time = wishes[0].signal_time
-    state.save(update_fields=["seq", "epoch", "last_signal_time"])
-    failpoints.reached("prepare.inserted")
     return request
 
 
@@ -218,15 +232,20 @@ def send(
     still_wanted: Callable[[BotState], str | None],
     rules: SymbolRules,
     now: Callable[[], datetime] = timezone.now,
+    bot: Any = None,
 ) -> OrderRequest:
     """Send the committed request once, under the bot's lock, and book the answer in the same transaction.
 
+    `bot` is the bot as it was read with its account a moment ago, where the caller has it.
     `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
     asked. Raises BotBusy when the lock can't be had within 2 s: the request stays PREPARED, for recovery.
     """
     with transaction.atomic(durable=True):
-        state = lock_state(bot_id, wait_seconds=2)
-        request = OrderRequest.objects.get(pk=request_id)
+        if bot is not None:
+            state = lock_state_again(bot, wait_seconds=2)
+        else:
+            state = lock_state(bot_id, wait_seconds=2)
+        request = OrderRequest.objects.raw(READ_REQUEST, [request_id])[0]
         if state.epoch != epoch or request.state != "PREPARED":
             return request
         refusal = _refusal(request, state, client.now_ms(), still_wanted)
@@ -242,7 +261,7 @@ def send(
             kind=answer.kind,
             reason=_reason(answer),
             is_duplicate=answer.is_duplicate,
-            hold_long=answer.hold_long,
+            hold_long=answer.hold_long or bool(outage.entries_stopped(client.source)),
         )
         request.code, request.http_status = answer.code, answer.http_status
         sent = _apply(request, state, event, answer, client, rules, now())
@@ -256,7 +275,7 @@ def _refusal(
     if not protocol.may_send(requests.view(request), now_ms):
         return "not sent: half of its time window had passed"
     if request.lane == "entry":
-        why_not = still_wanted(state)
+        why_not = kill.entries_barred(state.bot) or still_wanted(state)
         return f"not sent: {why_not}" if why_not else None
     return None
 
@@ -307,7 +326,7 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
         text = f"the price had passed the stop or target when it was placed: {request.reason}"
         state.exit_wanted = state.exit_wanted or text[:200]
         state.exit_wanted_since = state.exit_wanted_since or now
-    elif request.state == "REJECTED" and not retriable and not finds_no_position(request):
+    elif request.state == "REJECTED" and not retriable and not _is_explained(request):
         state.rejections_in_a_row += 1
         if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
             state.hold = "orders"
@@ -324,6 +343,14 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
     )
     outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
+
+
+def _is_explained(request: OrderRequest) -> bool:
+    """Whether the refusal says nothing against the bot: what it wanted to sell may have been sold already."""
+    if finds_no_position(request):
+        return True
+    late = OrderRequest.objects.filter(bot_id=request.bot_id, lane="exit", state="LATE")
+    return request.lane == "exit" and late.exists()
 
 
 def finds_no_position(request: OrderRequest) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db import connection
 
 from marketdata.types import SymbolRules
 from trading.filters import below_minimum, lots_to_quantity, quantity_to_lots
@@ -15,12 +15,18 @@ from trading.models import Adjustment, BotState, Order
 from trading.types import Protection
 
 PRICE_PLACES = Decimal("1e-18")
+# what the entries of one signal executed
+ENTRIES = """
+SELECT sum(executed_quantity), sum(executed_quote) FROM trading_order
+WHERE bot_id = %s AND purpose IN ('ENTRY', 'DCA') AND signal_time = %s AND executed_quantity > 0
+"""
 
 
 def dust_written_off(bot_id: int) -> Decimal:
     """The sum of the bot's adjustments, in base units; dust is negative."""
-    total = Adjustment.objects.filter(bot_id=bot_id).aggregate(total=Sum("quantity"))["total"]
-    return total or Decimal(0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(quantity) FROM trading_adjustment WHERE bot_id = %s", [bot_id])
+        return cursor.fetchone()[0] or Decimal(0)
 
 
 def is_sellable(quantity: Decimal, rules: SymbolRules | None, price: Decimal | None) -> bool:
@@ -121,14 +127,11 @@ def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: dateti
         if wants_stop(state):
             state.naked_since = filled_at
     state.current_position_size_coins = size
-    entries = Order.objects.filter(
-        bot_id=state.bot_id,
-        purpose__in=["ENTRY", "DCA"],
-        signal_time=state.entry_signal_time,
-        executed_quantity__gt=0,
-    ).aggregate(quantity=Sum("executed_quantity"), quote=Sum("executed_quote"))
-    if entries["quantity"]:
-        state.entry_price = (entries["quote"] / entries["quantity"]).quantize(PRICE_PLACES)
+    with connection.cursor() as cursor:
+        cursor.execute(ENTRIES, [state.bot_id, state.entry_signal_time])
+        quantity, quote = cursor.fetchone()
+    if quantity:
+        state.entry_price = (quote / quantity).quantize(PRICE_PLACES)
 
 
 def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:

@@ -107,6 +107,7 @@ class MarketView:
     interval_ms: int
     entries_allowed: bool = True  # False when the request budget or an outage stops entries
     entries_note: str = ""  # why, when they are not
+    kill_switch: str = ""  # why a kill switch bars entries, when one does
     maintenance_rate: float | None = None  # futures: of the symbol's first tier, where it is known
 
 

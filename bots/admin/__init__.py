@@ -6,15 +6,21 @@ from django_dramatiq.models import Task
 from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
-from bots.admin.journals import BotInboxAdmin, BotRunAdmin, ScreenRunAdmin
+from bots.admin.journals import BotInboxAdmin, BotRunAdmin, DeadLetterAdmin, ScreenRunAdmin
+from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
+from bots.admin.orphans import AccountSweepAdmin, OrphanAdmin
 
 __all__ = [
+    "AccountSweepAdmin",
     "BotConfigAdmin",
     "BotInboxAdmin",
     "BotRunAdmin",
+    "DeadLetterAdmin",
     "DeliveryAdmin",
+    "KillSwitchAdmin",
     "NotificationChannelAdmin",
+    "OrphanAdmin",
     "ScreenRunAdmin",
 ]
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.contrib import admin
 from django.http import HttpRequest
 
-from bots.models import BotInbox, BotRun, ScreenRun
+from bots.models import BotInbox, BotRun, DeadLetter, ScreenRun
 from tradebot.admin_base import JournalAdmin, number_column, number_html, short_html
 from tradebot.clock import now, slot_of
 
@@ -72,3 +72,17 @@ class ScreenRunAdmin(JournalAdmin):
         """When the next one is."""
         next_look = slot_of(now()) + timedelta(minutes=1)
         return f"No screens yet. Bots are looked at each minute; the next look is at {next_look:%H:%M} UTC."
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(JournalAdmin):
+    """Messages that were put aside; they are of all owners, so only superusers see them."""
+
+    owner_path = ""
+    list_display = ["first_at", "actor", "queue", number_column("attempts"), "dead_at", "short_reason"]
+    list_filter = ["actor", ("dead_at", admin.EmptyFieldListFilter)]
+
+    @admin.display(description="reason", ordering="reason")
+    def short_reason(self, letter: DeadLetter) -> str:
+        """Why no worker takes it."""
+        return short_html(letter.reason)

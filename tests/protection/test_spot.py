@@ -44,8 +44,8 @@ def test_an_entry_is_protected_in_the_same_run_by_one_oco(desk):
     assert (stop.request, target.request) == (request, request)
     assert (stop.type, target.type) == ("STOP_LOSS", "LIMIT_MAKER")
     assert (stop.client_order_id, target.client_order_id) == (
-        f"{request.client_id}s",
-        f"{request.client_id}t",
+        f"{request.client_id}S",
+        f"{request.client_id}T",
     )
     assert stop.stop_price == (state.entry_price * Decimal("0.98")).quantize(Decimal("0.01"), "ROUND_FLOOR")
     assert target.price == (state.entry_price * Decimal("1.03")).quantize(Decimal("0.01"), "ROUND_CEILING")
@@ -126,7 +126,7 @@ def test_a_lost_stop_is_placed_again(desk):
     assert desk.run(bot, key="heard").outcome == "traded"
     second = OrderRequest.objects.filter(lane="exit").latest("id")
     assert second != first
-    assert open_there(desk) == {f"{second.client_id}s", f"{second.client_id}t"}
+    assert open_there(desk) == {f"{second.client_id}S", f"{second.client_id}T"}
     assert BotInbox.objects.get(source_id="heard").handled_at is not None
     assert desk.state(bot).naked_since is None
     assert desk.differences() == []

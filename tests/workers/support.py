@@ -12,6 +12,7 @@ from typing import Any
 import dramatiq
 
 from tests.support.cluster import ROOT
+from tradebot import failpoints
 from tradebot.processes import ProcessSpec
 from tradebot.redis import redis_client
 
@@ -25,6 +26,9 @@ class Witness(dramatiq.Middleware):
 
     def after_worker_boot(self, broker: Any, worker: Any) -> None:
         redis_client().rpush(BOOTED_KEY, os.getpid())
+
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        failpoints.reached("message.begin")
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: Any = None

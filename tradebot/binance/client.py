@@ -114,8 +114,7 @@ class ExchangeClient(FuturesQuestions, ListQuestions):
 
         Raises Transient or RateLimited only when no offset is known at all.
         """
-        offset = server_clock.offset_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
-        return server_clock.local_ms() + offset
+        return server_clock.server_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
 
     def sync_clock(self) -> int:
         """Measure the offset now, share it, and return it in ms."""
@@ -222,6 +221,11 @@ class ExchangeClient(FuturesQuestions, ListQuestions):
         Raises OrderNotFound on -2011: "not open", never "not executed"; ask for the order afterwards.
         """
         answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, origClientOrderId=client_order_id)
+        return answer
+
+    def cancel_order_by_id(self, symbol: str, order_id: int) -> dict[str, Any]:
+        """The same by the exchange's number: two orders may have had one client id after each other."""
+        answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, orderId=order_id)
         return answer
 
     def post_order(self, path: str, payload: str) -> Answer:

@@ -71,6 +71,7 @@ class OrderRequest(models.Model):
     last_not_found_at = models.DateTimeField(null=True, blank=True)
     disagreements = models.PositiveSmallIntegerField(default=0)
     base_before = amount(null=True, blank=True)  # base balance known before the request
+    late_at = models.DateTimeField(null=True, blank=True)  # since then another exit may follow
     exchange_list_id = models.BigIntegerField(
         null=True, blank=True
     )  # the list's or conditional order's number
@@ -226,9 +227,14 @@ class Fill(models.Model):
 
 
 class Adjustment(models.Model):
-    """A change of a balance or position that no order of ours made: dust, deposits, changes by hand."""
+    """A change of a balance or position that no order of ours made: dust, deposits, changes by hand.
+
+    Dust changes a bot's position and no balance. All other kinds change the account's balance, and with a
+    `bot` its position too.
+    """
 
     account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT)
+    market = models.CharField(max_length=8, choices=Market.choices, default=Market.SPOT)
     bot = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, null=True, blank=True)
     asset = models.CharField(max_length=20)
     quantity = amount()

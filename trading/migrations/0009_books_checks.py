@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trading', '0006_protection_and_audit'),
+        ('trading', '0008_kill_switch'),
     ]
 
     operations = [

@@ -1,0 +1,87 @@
+"""One fault at each named step of placing an order: SIGKILL, a frozen worker, a lost session, a time limit.
+
+`try_out` runs a bot to entry and exit and compares its orders, fills and balances with the exchange's.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.scenario import RECOVERY_STEPS, STEPS
+from trading.models import OrderRequest
+
+# What is left of an entry when its worker died at the step, before the next one: C1 to C10.
+LEFT = {
+    "prepare.begin": [],
+    "prepare.inserted": [],
+    "prepare.committed": ["NOT_PLACED"],
+    "send.begin": ["NOT_PLACED"],
+    "send.sent": ["ACCEPTED"],
+    "send.answered": ["ACCEPTED"],
+    "send.booked": ["ACCEPTED"],
+    "send.committed": ["ACCEPTED"],
+}
+
+
+def states(trial, lane: str) -> list[str]:
+    """How the requests of the trial's account ended, in order; those that were late to be sent left out."""
+    rows = OrderRequest.objects.filter(account=trial.account, lane=lane).order_by("id")
+    return [row.state for row in rows if row.state not in ("NOT_SENT", "REJECTED")]
+
+
+def by_the_table(step: str) -> list[str]:
+    """The states of an order's requests: what the dead worker left, and the one that was placed."""
+    left = LEFT[step]
+    return left if left == ["ACCEPTED"] else [*left, "ACCEPTED"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_at_a_step_of_an_entry_leaves_one_order(try_out, step):
+    trial = try_out(phase="entry", action="kill", step=step)
+    assert trial.figures.struck == 1
+    assert states(trial, "entry") == by_the_table(step)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_worker_killed_at_a_step_of_an_exit_leaves_one_order(try_out, step):
+    trial = try_out(phase="exit", action="kill", step=step, market="futures", side="short", exit_by="hand")
+    assert trial.figures.struck == 1
+    assert states(trial, "exit") == by_the_table(step)
+
+
+@pytest.mark.parametrize("step", ["send.begin", "send.sent", "send.answered"])
+def test_a_worker_frozen_without_its_session_sends_nothing_twice_when_it_wakes(try_out, step):
+    trial = try_out(phase="entry", action="freeze and cut", step=step, seconds=4.0)
+    assert trial.figures.struck == 1
+    assert states(trial, "entry").count("ACCEPTED") == 1
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_time_limit_at_a_step_leaves_the_worker_well_and_one_order(try_out, step):
+    trial = try_out(phase="entry", action="interrupt", step=step)
+    assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
+    assert states(trial, "entry") == by_the_table(step)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_session_terminated_at_a_step_leaves_the_worker_well_and_one_order(try_out, step):
+    trial = try_out(phase="entry", action="cut", step=step)
+    assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
+    assert states(trial, "entry").count("ACCEPTED") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+def test_postgres_restarted_at_a_step_leaves_the_workers_well_and_one_order(try_out, step):
+    trial = try_out(phase="exit", action="postgres", step=step)
+    assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
+    assert states(trial, "exit").count("ACCEPTED") == 1
+
+
+@pytest.mark.parametrize("step", RECOVERY_STEPS)
+def test_a_worker_killed_at_a_step_of_recovery_leaves_the_doubt_to_the_next(try_out, step):
+    lost = {"kind": "drop_response" if step in ("recover.query", "recover.book") else "drop_request"}
+    trial = try_out(network=(lost,), kill_again=step)
+    assert trial.figures.restarts == 1
+    found = lost["kind"] == "drop_response"
+    assert states(trial, "entry") == ["ACCEPTED"] if found else ["NOT_PLACED", "ACCEPTED"]
