@@ -15,6 +15,8 @@ from tests.faults.scenario import SCALE, Scenario
 from tests.faults.servers import TestServers, committed_to_disk, embedded_servers
 from tests.faults.trial import Trial
 from tests.faults.yard import Group, Yard, open_yard
+from tests.support.cluster import wait_until_idle
+from tests.support.desk import Desk, open_desk
 from tests.support.paper import start_paper
 from tradebot.binance import server_clock
 from tradebot.timings import DEFAULT
@@ -62,13 +64,22 @@ def market(yard, owner) -> Market:
 
 
 @pytest.fixture
+def desk(tmp_path, settings, django_user_model, transactional_db) -> Iterator[Desk]:
+    """A desk on the stepped clock, a moment before the signal of BTCUSDT; without workers."""
+    made = open_desk(tmp_path, settings, django_user_model)
+    yield made
+    made.feed.close()
+    made.paper.stop()
+
+
+@pytest.fixture
 def owner(transactional_db) -> Any:
     """Whose bots they are."""
     return get_user_model().objects.create_user("owner", password="owner-password-1")
 
 
 @pytest.fixture
-def try_out(yard, market, servers, owner) -> Callable[..., Trial]:
+def try_out(yard, market, servers, owner) -> Iterator[Callable[..., Trial]]:
     """Runs one trial: `try_out(action="kill", step="send.sent")`. It compares the books by itself."""
 
     def run(**changes: Any) -> Trial:
@@ -78,4 +89,5 @@ def try_out(yard, market, servers, owner) -> Callable[..., Trial]:
         trial.run()
         return trial
 
-    return run
+    yield run
+    wait_until_idle()  # before the tables are emptied

@@ -188,6 +188,7 @@ def open_yard(folder: Path, paper: Paper, groups: list[Group], **env: str) -> It
         DJANGO_SETTINGS_MODULE="tradebot.settings",
         dramatiq_worker_timeout="10",
         dramatiq_queue_prefetch="2",
+        dramatiq_restart_delay="200",
         **env,
     )
     nursery = Nursery(folder, environment)
