@@ -1,4 +1,4 @@
-"""Whole processes that end: a crash, SIGTERM in the middle of an order, a power cut. Real `rundramatiq`s."""
+"""Whole processes that end: SIGTERM in the middle of an order, a power cut. Real `rundramatiq`s."""
 
 from __future__ import annotations
 
@@ -47,12 +47,6 @@ def worker_in_its_post(desk: Desk, folder: Path, seconds: float) -> Iterator[sub
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def test_a_crash_in_one_thread_costs_the_others_a_tick_and_no_order(try_out):
-    trial = try_out(action="crash", step="send.sent", bots=3, skip=1)
-    assert (trial.figures.struck, trial.figures.restarts) == (1, 1)
-    assert OrderRequest.objects.filter(account=trial.account, lane="entry", state="ACCEPTED").count() == 3
 
 
 def test_sigterm_in_the_middle_of_an_order_lets_it_be_booked(desk, tmp_path):
