@@ -12,13 +12,14 @@ types imports migrations: export DATABASE_URL := postgresql://check@127.0.0.1:1/
 types imports migrations: export REDIS_URL := redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint style types imports migrations soak clean
+.PHONY: help setup demo test lint style types imports migrations simulation soak clean
 
 help:
 	@echo "make demo   watch bots trade on a paper exchange (ARGS=\"--port 8000 --data DIR --fresh\")"
 	@echo "make test   all checks and all tests (ARGS=\"-k name\" goes to pytest)"
 	@echo "make lint   the checks: style, types, import rules, missing migrations"
 	@echo "make soak   the long tests"
+	@echo "make simulation  the order protocol in 100,000 interleavings (RUNS=1000 SEED=0)"
 	@echo "make setup  only make $(VENV) and install the requirements"
 
 setup: $(STAMP)
@@ -59,6 +60,11 @@ imports: $(STAMP)
 # It looks for a database to compare with, and warns that there is none.
 migrations: $(STAMP)
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+
+RUNS ?= 100000
+SEED ?= 0
+simulation: $(STAMP)
+	@$(BIN)/python -m tests.simulation.simulation --runs $(RUNS) --seed $(SEED)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak $(ARGS)

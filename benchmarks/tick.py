@@ -25,6 +25,7 @@ TRADERS = 200
 CYCLE_MINUTES = 80
 HISTORY_MINUTES = 820
 CHUNK = 100
+WORKERS = {"dramatiq_worker_timeout": "50", "dramatiq_queue_prefetch": "2"}  # as in docker-compose.yml
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -144,7 +145,7 @@ class Bench:
                 return super().prices()
 
         self.feed = Feed(schedule.series_in_use, lambda slot: None, CountingClient, clock.now)
-        env = {"PAPER_SPOT_URL": self.paper.url, "PAPER_FUTURES_URL": self.paper.url}
+        env = {"PAPER_SPOT_URL": self.paper.url, "PAPER_FUTURES_URL": self.paper.url, **WORKERS}
         specs = [
             worker_spec("screen", env, "screen", processes=2, threads=1),
             worker_spec("trading", env, "exits", "entries", processes=2, threads=4),
@@ -192,7 +193,7 @@ class Bench:
         pids = [pid for root in self.workers.pids.values() for pid in processes_below(root)]
         cpu, began = cpu_seconds(pids), time.perf_counter()
         run_all_active_bots_every_minute.send(self.clock.slot_of(self.clock.now()).isoformat())
-        wait_until_idle(120)
+        wait_until_idle(120, every_seconds=0.01)
         return time.perf_counter() - began, cpu_seconds(pids) - cpu
 
     def idle(self) -> dict[str, Any]:

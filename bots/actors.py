@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,16 +12,17 @@ from django.conf import settings
 from dramatiq.middleware.time_limit import TimeLimitExceeded  # noqa: F401 -- what a soft limit raises
 from periodiq import cron
 
-from bots import daily, dead_letters, runner, schedule
+from bots import daily, dead_letters, reconciling, runner, schedule, services_kill
 from bots import screen as screens
-from bots.models import BotRun
+from bots.models import BotInbox, BotRun
 from bots.notifications import delivery, summary
 from bots.runs import RunResult
 from tradebot import clock
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading import income
+from trading import books_check, income
 from trading.accounts import client_for
+from trading.models import KillSwitch
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ RUN_MAX_AGE_MS = 55_000  # a run of an older minute is not worth it: the next lo
 BUSY_DELAY_MS = 1000
 DELIVERY_LIMIT_MS = min(SOFT_LIMIT_MS, 120_000)  # below delivery.TAKEN_FOR
 DELIVERY_MAX_AGE_MS = 300_000
+WAKE_CHUNK = 200  # bots
+DRAIN_SECONDS = 60.0  # longer than an entry can be on its way
 DELIVERY_ASKED_KEY = "outbox:asked"
 QUIET_OUTCOMES = ("held", "busy", "already run", "in flight")
 
@@ -46,6 +50,8 @@ def run_all_active_bots_every_minute(slot: str | None = None) -> None:
     due = schedule.parse_slot(slot, clock.now())
     for chunk in schedule.chunks():
         screen_chunk.send(due.isoformat(), BotRun.Trigger.MINUTE, chunk.number, chunk.first_id, chunk.last_id)
+    for account_id, market in reconciling.orders_due(due, clock.now()):
+        ask_for_orders.send(account_id, market)
 
 
 @_actor("screen", actor_name="screen-closed-candles")
@@ -153,6 +159,79 @@ def book_funding() -> None:
             income.book_income(account, client_for(account, "futures"), clock.now())
         except TradebotError as error:
             logger.warning("funding of account %s can't be booked yet: %s", account.pk, error)
+
+
+@_actor("exits", max_age=300_000, actor_name="wake-bots")
+def wake_chunk(first_id: int, last_id: int) -> None:
+    """Have the bots looked at in whose inbox something of these ids waits."""
+    waiting = BotInbox.objects.filter(pk__range=(first_id, last_id), handled_at__isnull=True).order_by("pk")
+    for inbox_id, bot_id in waiting.values_list("pk", "bot_id"):
+        answer_inbox.send(bot_id, inbox_id)
+
+
+@_actor("background", max_age=None, actor_name="carry-out-kill-switch")
+def carry_out_kill_switch(switch_id: int) -> None:
+    """Go on until no entry that a kill switch covers is on its way: for switches set by admin and API."""
+    switch = KillSwitch.objects.filter(pk=switch_id, lifted_at__isnull=True).first()
+    if switch is None:
+        return
+    switch = services_kill.carry_out(switch, wake=wake_bots, wait_seconds=DRAIN_SECONDS)
+    deliver_soon()
+    if switch.drained_at is None:
+        logger.warning("kill switch %s: an entry is still on its way", switch_id)
+        carry_out_kill_switch.send_with_options(args=(switch_id,), delay=BUSY_DELAY_MS)
+
+
+def wake_bots(inbox_ids: Sequence[int]) -> None:
+    """Have many bots look into their inboxes: a message for each chunk of ids, in increasing order."""
+    for first_id, last_id in services_kill.chunked(inbox_ids, WAKE_CHUNK):
+        wake_chunk.send(first_id, last_id)
+
+
+@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+def check_books() -> None:
+    """Check the books: the database, and some accounts against their exchange."""
+    books_check.check_hourly(clock.now)
+    deliver_soon()
+
+
+@_actor("background", actor_name="sweep-accounts", periodic=cron("* * * * *"))
+def sweep_accounts() -> None:
+    """Fan out into the accounts that are compared with the exchange this minute."""
+    for account_id, market in reconciling.due(clock.now()):
+        sweep_account.send(account_id, market)
+
+
+@_actor("background", max_age=None, actor_name="sweep-account")
+def sweep_account(account_id: int, market: str) -> None:
+    """Compare one account with the exchange, wake its bots, and look again where a difference was new."""
+    now = clock.now()
+    swept, wakes = reconciling.reconcile(account_id, market, now)
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+    delay = reconciling.delay_ms(swept, now)
+    if delay is not None and not swept.error:
+        sweep_account.send_with_options(args=(account_id, market), delay=delay)
+    if swept.findings:
+        deliver_soon()
+
+
+@_actor("background", actor_name="ask-for-orders")
+def ask_for_orders(account_id: int, market: str) -> None:
+    """Ask for an account's open orders and wake the bots whose orders changed."""
+    try:
+        wakes = reconciling.ask_for_orders(account_id, market, clock.now())
+    except TradebotError as error:
+        logger.warning("open orders of account %s can't be had: %s", account_id, error)
+        return
+    for wake in wakes:
+        wake_bot(wake.bot_id, wake.inbox_id)
+
+
+def sweep_soon(account_id: int, market: str) -> None:
+    """Have an account compared with the exchange at once. One message, however many ask within seconds."""
+    if reconciling.is_asked_soon(account_id, market):
+        sweep_account.send(account_id, market)
 
 
 def wake_bot(bot_id: int, inbox_id: int) -> None:

@@ -100,6 +100,7 @@ def trading_processes(session: DemoSession) -> list[ProcessSpec]:
         ProcessSpec("scheduler", [str(Path(python).parent / "periodiq"), "tradebot.scheduler"]),
         ProcessSpec("web", web),
         workers("worker-background", 1, 2, "background"),
+        ProcessSpec("user-streams", [*manage, "user_streams"]),
     ]
 
 

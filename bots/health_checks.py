@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import timedelta
 
 import dramatiq
 from django.conf import settings
 from django.db.models import Min, Q
 
 import marketdata.actors  # noqa: F401 -- the queues are those of all actors
+from bots import user_streams
 from bots.models import BotConfig, BotRun, ScreenRun
 from bots.schedule import needs_a_look
 from marketdata import feed as feeds
@@ -20,13 +22,17 @@ from tradebot.binance.sources import Source, source_for
 from tradebot.errors import ExchangeError, KeyDecryptFailed
 from tradebot.health import Probe, Unhealthy
 from tradebot.redis import redis_client
+from trading import books_check
 from trading.accounts import read_key
-from trading.models import ExchangeAccount
+from trading.findings import errors
+from trading.models import AccountSweep, ExchangeAccount, Order, Orphan
 
 SCREEN_LATE_SECONDS = 150.0  # a slot is a minute; its screens end within seconds
 CLOCK_OFFSET_MS = 1000  # requests are corrected by the offset; a machine with NTP has some milliseconds
 EXCHANGE_SECONDS = 5.0  # for all tries to reach an exchange
+BOOKS_LATE_SECONDS = 7200.0  # they are checked each hour
 SHOWN = 3
+SWEEP_LATE = timedelta(hours=1)
 
 
 def queues() -> list[str]:
@@ -105,6 +111,36 @@ def feed() -> str:
     return "The feed runs."
 
 
+def streams() -> str:
+    """Each account with bots has a user stream. Without one fills are seen later, and nothing is lost."""
+    wanted = user_streams.accounts_with_bots()
+    if not wanted:
+        return "No account needs a user stream."
+    found = user_streams.published()
+    if found is None:
+        raise Unhealthy(f"The user streams gave no sign of life within {user_streams.BEAT_SECONDS} s.")
+    lost = sorted(key for key in wanted if key not in found or not found[key].connected)
+    if lost:
+        errors = {found[key].error for key in lost if key in found and found[key].error}
+        why = f": {' '.join(sorted(errors)[:SHOWN])}" if errors else "."
+        raise Unhealthy(f"{len(lost)} of {len(wanted)} user streams are not connected{why}")
+    return f"{len(wanted)} user streams are connected."
+
+
+def reconciliation() -> str:
+    """The accounts were compared with the exchange, agree with it, and no order is unknown."""
+    rows = AccountSweep.objects.all()
+    findings = rows.exclude(findings=[]).count()
+    orphans = Orphan.objects.filter(resolved_at__isnull=True).count()
+    late = rows.filter(swept_at__lt=clock.now() - SWEEP_LATE).count()
+    if findings or orphans or late:
+        raise Unhealthy(
+            f"{findings} accounts differ from the exchange, {orphans} of its orders are not in the journal, "
+            f"{late} accounts were not compared for {SWEEP_LATE.total_seconds() / 3600:.0f} h."
+        )
+    return f"{rows.count()} accounts agree with the exchange."
+
+
 def price_ages(sources: dict[Source, str]) -> dict[Source, float | None]:
     """Seconds since the feed stored the price of each source's symbol; None without one."""
     now, ages = clock.now(), {}
@@ -140,6 +176,22 @@ def clock_offset() -> str:
             raise Unhealthy(f"This machine's clock differs from {label(source)} by {offset_ms} ms.")
 
     return _each_source(judge, "has this machine's time")
+
+
+def books() -> str:
+    """The books were checked within two hours, and are in order."""
+    late = clock.now() - timedelta(seconds=BOOKS_LATE_SECONDS)
+    checks = list(books_check.newest())
+    database = [check for check in checks if check.scope == books_check.DATABASE]
+    is_late = not database or database[0].at < late
+    if is_late and Order.objects.filter(created_at__lt=late).exists():
+        raise Unhealthy("The books were not checked within the last two hours.")
+    found = [one for check in checks for one in errors(books_check.findings_of(check))]
+    if found:
+        first = f"{found[0].invariant} {found[0].object}: {found[0].sentence}"
+        more = f" And {len(found) - 1} more." if len(found) > 1 else ""
+        raise Unhealthy(f"The books are not in order. {first}.{more}")
+    return "The books are in order." if database else "The books were not checked yet."
 
 
 def _each_source(judge: Callable[[Source, int], None], verb: str) -> str:
@@ -212,6 +264,24 @@ ALL = (
         clock_offset,
         "Let chrony or systemd-timesyncd keep this machine's time.",
         ("database", "exchange"),
+    ),
+    Probe(
+        "books",
+        books,
+        "Run `manage.py check_books`; see docs/orders.md for what each number means.",
+        ("database",),
+    ),
+    Probe(
+        "user streams",
+        streams,
+        "Check that `manage.py user_streams` runs, and its log. Until then fills are seen minutes later.",
+        ("database", "redis"),
+    ),
+    Probe(
+        "reconciliation",
+        reconciliation,
+        "Run `manage.py reconcile`; orders that the journal lacks are adopted or cancelled in the admin.",
+        ("database",),
     ),
     health.DISK,
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from bots.models import BotConfig, BotInbox
-from trading.models import BotState, OrderRequest
+from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 
 
@@ -27,14 +27,23 @@ def has_open(bot_id: int) -> bool:
     return BotInbox.objects.filter(bot_id=bot_id, handled_at__isnull=True).exists()
 
 
-def take(state: BotState, config: BotConfig, now: datetime) -> list[BotInbox]:
-    """Read what waits and turn it into the state's will; the bot's state row must be locked."""
+def order_news(bot_id: int) -> list[int]:
+    """Ids of the entries by which something was heard of the bot's orders: the run asks for them."""
+    rows = BotInbox.objects.filter(bot_id=bot_id, handled_at__isnull=True, kind=BotInbox.Kind.ORDER)
+    return list(rows.values_list("id", flat=True))
+
+
+def take(state: BotState, config: BotConfig, now: datetime, asked: Collection[int] = ()) -> list[BotInbox]:
+    """Read what waits and turn it into the state's will; the bot's state row must be locked.
+
+    News of orders count as read only if the exchange was `asked` for them since they came.
+    """
     rows = list(BotInbox.objects.filter(bot_id=state.bot_id, handled_at__isnull=True).order_by("id"))
+    rows = [row for row in rows if row.kind != BotInbox.Kind.ORDER or row.pk in asked]
     before = state.exit_wanted
     closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
     if closing and not state.exit_wanted:
-        state.exit_wanted = "stopped by hand" if closing[0].kind == BotInbox.Kind.STOP else "closed by hand"
-        state.exit_wanted_since = now
+        state.exit_wanted, state.exit_wanted_since = _why(closing[0]), now
     if state.exit_wanted and not state.in_position and not _entry_open(state.bot_id):
         state.exit_wanted, state.exit_wanted_since = "", None  # flat, and nothing on its way
     if state.exit_wanted != before:
@@ -50,5 +59,15 @@ def answer(rows: Sequence[BotInbox], reasons: Sequence[str], now: datetime) -> N
         row.save(update_fields=["handled_at", "result"])
 
 
+def _why(row: BotInbox) -> str:
+    """Why the position is to be closed."""
+    if row.payload.get("kill_switch"):
+        return f"kill switch: {row.payload.get('reason', '')}"[:200]
+    return "stopped by hand" if row.kind == BotInbox.Kind.STOP else "closed by hand"
+
+
 def _entry_open(bot_id: int) -> bool:
+    """Whether an entry may still fill: in doubt, or resting on the exchange."""
+    if Order.objects.filter(bot_id=bot_id, live=True, request__lane="entry").exists():
+        return True
     return OrderRequest.objects.filter(bot_id=bot_id, lane="entry", state__in=DOUBT_STATES).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from django.db.models import Count, Max, Min, Q
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector as BaseCollector
 
+from bots import user_streams
 from bots.health_checks import price_ages, queues, sources_in_use
 from bots.models import BotConfig, BotRun, BotState, ScreenRun
 from bots.notifications.models import Delivery
@@ -24,7 +26,9 @@ from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
 from tradebot.redis import redis_client
-from trading.models import Order, OrderRequest, OutboxMessage
+from trading import books_check
+from trading.invariants import INVARIANTS
+from trading.models import AccountSweep, KillSwitch, Order, OrderRequest, Orphan, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
 PREFIX = "tradebot_"
@@ -51,7 +55,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
-            for read in (screens, runs, orders, doubts, bots, outbox):
+            for read in (screens, runs, orders, doubts, books, sweeps, bots, outbox, kill_switches):
                 yield from read(now)
 
         def redis_part() -> Iterator[Metric]:
@@ -59,6 +63,7 @@ class Collector(BaseCollector):
             yield from signs_of_life(now)
             yield from market_data(now, sources)
             yield from request_weight(sources)
+            yield from streams(now)
 
         parts: tuple[tuple[str, Callable[[], Iterator[Metric]]], ...] = (
             ("database", database_part),
@@ -164,6 +169,48 @@ def doubts(now: datetime) -> Iterator[Metric]:
     )
 
 
+def books(now: datetime) -> Iterator[Metric]:
+    """What the last check of each scope found, and how old the oldest of them is."""
+    checks = list(books_check.newest())
+    counts = Counter(row["invariant"] for check in checks for row in check.findings)
+    database = [check for check in checks if check.scope == books_check.DATABASE]
+    yield gauge(
+        "books_findings",
+        "What the last checks of the books found, by invariant; 0 in all when they are in order.",
+        [([name], counts[name]) for name in INVARIANTS],
+        ["invariant"],
+    )
+    yield gauge(
+        "books_check_age_seconds",
+        "Since the database was last checked; absent when it never was.",
+        [((), (now - check.at).total_seconds()) for check in database],
+    )
+    yield gauge(
+        "books_not_compared",
+        "Accounts whose exchange could not be asked at their last check.",
+        [((), sum(bool(check.error) for check in checks))],
+    )
+
+
+def sweeps(now: datetime) -> Iterator[Metric]:
+    """How accounts agree with the exchange."""
+    rows = AccountSweep.objects.aggregate(
+        accounts=Count("pk"),
+        doubtful=Count("pk", filter=Q(doubtful=True)),
+        differing=Count("pk", filter=~Q(findings=[])),
+        oldest=Min("swept_at"),
+    )
+    for name in ("accounts", "doubtful", "differing"):
+        text = "Accounts that are compared with the exchange: all, to be compared soon, with findings."
+        yield gauge(f"sweep_{name}", text, [((), rows[name])])
+    age = (now - rows["oldest"]).total_seconds() if rows["oldest"] else 0.0
+    yield gauge("sweep_oldest_age_seconds", "Since the longest uncompared account was compared.", [((), age)])
+    found = Orphan.objects.filter(resolved_at__isnull=True).order_by().values_list("kind")
+    counts = dict.fromkeys(Orphan.Kind.values, 0) | dict(found.annotate(count=Count("pk")))
+    text = "Orders on the exchange that the journal lacks."
+    yield gauge("orphans", text, [([kind], count) for kind, count in counts.items()], ["kind"])
+
+
 def bots(now: datetime) -> Iterator[Metric]:
     """Bots that are not deleted, by status, and how many of them are active or in position."""
     rows = (
@@ -192,6 +239,28 @@ def outbox(now: datetime) -> Iterator[Metric]:
         age = (now - sums["oldest"]).total_seconds() if sums["oldest"] else 0.0
         yield gauge(f"{name}_waiting", "Notifications on their way.", [((), sums["count"])])
         yield gauge(f"{name}_oldest_age_seconds", "Age of the oldest; 0 without any.", [((), age)])
+
+
+def kill_switches(now: datetime) -> Iterator[Metric]:
+    """Kill switches in force, and those of them for which an entry may still be on its way."""
+    in_force = KillSwitch.objects.filter(lifted_at__isnull=True).order_by()
+    counts = {
+        (scope, level): (count, undrained)
+        for scope, level, count, undrained in in_force.values_list("scope", "level").annotate(
+            count=Count("pk"), undrained=Count("pk", filter=Q(drained_at__isnull=True))
+        )
+    }
+    yield gauge(
+        "kill_switches",
+        "Kill switches in force, by scope and level.",
+        [(key, count) for key, (count, _) in counts.items()],
+        ["scope", "level"],
+    )
+    yield gauge(
+        "kill_switches_not_drained",
+        "Kill switches in force that are not drained: an entry may still be on its way.",
+        [((), sum(undrained for _, undrained in counts.values()))],
+    )
 
 
 def queue_depths() -> Iterator[Metric]:
@@ -299,6 +368,20 @@ def request_weight(sources: dict[Source, str]) -> Iterator[Metric]:
             [(_labels(source), getattr(found, name)) for source, found in usage.items()],
             ["source", "market"],
         )
+
+
+def streams(now: datetime) -> Iterator[Metric]:
+    """User streams, as their process last said; absent when there is none."""
+    found = user_streams.published()
+    states = list((found or {}).values())
+    connected = sum(one.connected for one in states)
+    rows: Rows = [(["yes"], connected), (["no"], len(states) - connected)] if found is not None else []
+    yield gauge("user_streams", "User streams of accounts with bots.", rows, ["connected"])
+    last = max((one.last_event_at or 0 for one in states), default=0)
+    age: Rows = [((), now.timestamp() - last / 1000)] if last else []
+    yield gauge("user_stream_last_event_age_seconds", "Since anything was heard on any of them.", age)
+    reconnects: Rows = [((), sum(max(0, one.connects - 1) for one in states))] if found is not None else []
+    yield gauge("user_stream_reconnects", "How often streams were opened again since the start.", reconnects)
 
 
 def _labels(source: Source) -> list[str]:

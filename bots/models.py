@@ -140,7 +140,7 @@ class BotInbox(models.Model):
         RUN = "run", "run now"
         STOP = "stop", "stop: pause and close the position"
         CLOSE = "close", "close the position"
-        FILL = "fill", "a fill on the user stream"
+        ORDER = "order", "an order changed on the exchange"
 
     bot = models.ForeignKey(BotConfig, on_delete=models.CASCADE, related_name="inbox")
     kind = models.CharField(max_length=10, choices=Kind.choices)

@@ -8,14 +8,13 @@ from decimal import Decimal
 
 import redis
 
-from bots.explain import explain
+from bots.explain import Explained, explain
 from bots.models import BotConfig
 from bots.snapshot import source_of
 from marketdata import prices
 from tradebot.clock import now
 from tradebot.errors import TradebotError
 from trading.models import BotState
-from trading.types import Decision
 
 NO_REDIS = "Not known: Redis does not answer."
 
@@ -28,25 +27,25 @@ class BotOutlook:
     price: Decimal | None
     price_at: datetime | None
     unrealized_pnl: Decimal | None
-    outlook: Decision | None
+    outlook: Explained | None
     outlook_error: str
 
 
 def state_of(bot: BotConfig) -> BotOutlook:
     """The bot's state with what the caches say of it. Reads only; without Redis there is less to say."""
     state = BotState.objects.get(bot_id=bot.pk)
-    decision, error = None, ""
+    explained, error = None, ""
     price, price_at = None, None
     try:
         found = prices.load_many(source_of(bot), [bot.symbol]).get(bot.symbol)
         if found is not None:
             price, price_at = Decimal(repr(found.price)), found.at
-        decision = explain(bot, now())
+        explained = explain(bot, now())
     except TradebotError as failure:
         error = str(failure)
     except redis.RedisError:
         error = NO_REDIS
-    return BotOutlook(state, price, price_at, unrealized(state, price), decision, error)
+    return BotOutlook(state, price, price_at, unrealized(state, price), explained, error)
 
 
 def unrealized(state: BotState, price: Decimal | None) -> Decimal | None:

@@ -1,26 +1,24 @@
-"""One run of one bot: recover, decide under the row lock, carry the difference out, one request at a time."""
+"""One run of one bot: recover, then decide and carry out step after step until nothing is left to do."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db import transaction
 
-from bots import futures, inbox, runs, services
-from bots.models import BotConfig, BotRun
+from bots import deciding, futures, inbox, runs
+from bots.deciding import Prepared, Run
+from bots.models import BotConfig
 from bots.runs import RunResult
-from bots.snapshot import MarketCache, snapshot
+from bots.snapshot import MarketCache
 from marketdata import prices, symbols
-from marketdata.types import Price, SymbolRules
+from marketdata.types import Price
 from tradebot import clock, failpoints
-from tradebot.binance.client import ExchangeClient
 from tradebot.errors import (
     BotBusy,
     ClientInitFailed,
@@ -28,48 +26,16 @@ from tradebot.errors import (
     IllegalTransition,
     KeyDecryptFailed,
     KeyRefused,
-    LimitReached,
-    RiskVeto,
 )
 from tradebot.logs import add_log_ids, log_context
-from trading import limits, money, orders, outbox, protocol, recovery, requests
+from trading import money, orders, recovery, resting
 from trading.accounts import client_for
-from trading.books import count_day
-from trading.decide import difference
-from trading.locks import lock_state
-from trading.models import BotState, Order, OrderRequest
-from trading.models.journal import DOUBT_STATES, OPEN_STATES
-from trading.types import Decision, LiveOrder, Wish
+from trading.models import BotState, OrderRequest
+from trading.models.journal import OPEN_STATES
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class _Run:
-    """What a run carries from transaction to transaction."""
-
-    config: BotConfig
-    trigger: str
-    key: str
-    slot: datetime
-    now: Callable[[], datetime]
-    client: ExchangeClient
-    market: MarketCache
-    fresh_price: Price | None = None
-    price_error: str = ""
-    row: BotRun | None = None
-    requests: list[OrderRequest] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What T1 came to: a request to send, or the outcome of the run."""
-
-    request: OrderRequest | None
-    rules: SymbolRules | None
-    outcome: str
-    reasons: tuple[str, ...]
+STILL_OPEN_SECONDS = 1  # a withdrawn order that is not over yet is looked at again after this
 
 
 def run_bot(
@@ -92,7 +58,7 @@ def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[
         return runs.fail(config, trigger, key, slot, "api key decrypt failed", str(error), now())
     except ClientInitFailed as error:
         return runs.fail(config, trigger, key, slot, "client init failed", str(error), now())
-    run = _Run(config, trigger, key, slot, now, client, MarketCache([config], now()))
+    run = Run(config, trigger, key, slot, now, client, MarketCache([config], now()))
     try:
         return _run(run)
     except (BotBusy, IllegalTransition):
@@ -103,36 +69,32 @@ def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[
         return runs.fail(config, trigger, key, slot, "exchange", str(error), now())
 
 
-def _run(run: _Run) -> RunResult:
+def _run(run: Run) -> RunResult:
     deadline = time.monotonic() + settings.TIMINGS.run_budget_seconds
-    bot_id = run.config.pk
     recovered = None
-    if recovery.has_doubts(bot_id):
+    if recovery.has_doubts(run.config.pk):
         rules = run.market.rules(run.config)
-        recovered = recovery.recover(bot_id, client=run.client, rules=rules, now=run.now())
+        recovered = recovery.recover(run.config.pk, client=run.client, rules=rules, now=run.now())
+        run.sellable = recovered.sellable
     _freshen(run)
+    _ask_for_orders(run)
     futures.make_sure(run.config, run.client, run.fresh_price, run.now())
     while True:
-        prepared = _decide_and_prepare(run)
-        if prepared.request is not None:
-            sent = _send(run, prepared)
-            if orders.finds_no_position(sent):
-                gone = futures.book_gone(run.config, run.client, prepared.rules, run.now())
-                prepared = replace(prepared, outcome="external")
-                run.reasons.insert(0, gone.text)
-            if sent.state == "ACCEPTED" and time.monotonic() < deadline and _is_more_to_do(run):
-                continue
-        elif prepared.outcome != "in flight" and inbox.has_open(bot_id) and time.monotonic() < deadline:
-            continue
-        break
+        prepared = deciding.decide_and_prepare(run)
+        prepared, goes_on = _carry_out(run, prepared)
+        if not goes_on or time.monotonic() >= deadline:
+            break
     result = runs.finish(run.row, run.config, run.requests, prepared.outcome, run.reasons, run.now())
-    look_again_at = recovered.look_again_at if recovered else None
+    if run.has_filled and not run.requests:
+        result = "filled"
+    if recovered is not None and recovered.look_again_at is not None:
+        run.look_again_at = recovered.look_again_at
     if run.requests and run.requests[-1].state in OPEN_STATES:
-        look_again_at = run.requests[-1].next_ask_at
-    return RunResult(result, tuple(run.reasons), look_again_at)
+        run.look_again_at = run.requests[-1].next_ask_at
+    return RunResult(result, tuple(run.reasons), run.look_again_at)
 
 
-def _freshen(run: _Run) -> None:
+def _freshen(run: Run) -> None:
     """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
     now = run.now()
     if run.market.rules(run.config) is None and symbols.refresh_if_missing(run.client.source):
@@ -154,152 +116,49 @@ def _freshen(run: _Run) -> None:
         prices.store(run.client.source, {run.config.symbol: run.fresh_price.price}, now)
 
 
-def _decide_and_prepare(run: _Run) -> _Prepared:
-    """T1: under the lock, read the inbox, decide, and commit the first request of the difference."""
-    now = run.now()
-    with transaction.atomic(durable=True):
-        state = lock_state(run.config.pk)
-        config = state.bot
-        if config.version != run.config.version:
-            run.market = MarketCache([config], now)
-        run.config = config
-        taken = inbox.take(state, config, now)
-        doubts = list(OrderRequest.objects.filter(bot_id=config.pk, state__in=DOUBT_STATES))
-        in_flight = _in_flight(run, doubts)
-        lanes = {row.lane for row in doubts}
-        view = snapshot(config, state, run.market, lanes)
-        seen = run.market.view(config, run.fresh_price)
-        decision = futures.decide_entries(config, view.bot, view.state, seen, now)
-        _remember(state, decision, run, now)
-        services.claim_release(bot=config, state=state)
-        prepared = _prepare(run, state, decision, run.market.rules(config), lanes, in_flight, now)
-        inbox.answer(taken, prepared.reasons, now)
-        if prepared.request is not None or not run.requests:
-            run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
-        return prepared
-
-
-def _in_flight(run: _Run, doubts: Iterable[OrderRequest]) -> bool:
-    now_ms = run.client.now_ms()
-    return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
-
-
-def _remember(state: BotState, decision: Decision, run: _Run, now: datetime) -> None:
-    """Keep what the decision says must outlive this look: wanted exit, moved stop, status and why."""
-    if decision.exit_wanted and not state.exit_wanted:
-        state.exit_wanted, state.exit_wanted_since = decision.exit_wanted[:200], now
-    if decision.trailing_stop_price is not None:
-        state.trailing_stop_price = Decimal(repr(decision.trailing_stop_price))
-    if decision.daily_limit is not None:
-        count_day(state, now)
-        state.daily_limit = decision.daily_limit
-        outbox.day_limit_reached(run.config, decision.daily_limit, now)
-    state.status = decision.status
-    state.status_reason = decision.reasons[0] if decision.reasons else ""
-    if run.price_error and not decision.wishes:
-        state.status = "error (price fetch failed)"
-        state.last_error_message = run.price_error
-    state.last_run_at = now
-    state.save(
-        update_fields=[
-            "exit_wanted",
-            "exit_wanted_since",
-            "trailing_stop_price",
-            "trading_day",
-            "daily_pnl",
-            "daily_trades_count",
-            "daily_limit",
-            "status",
-            "status_reason",
-            "last_error_message",
-            "last_run_at",
-        ]
+def _ask_for_orders(run: Run) -> None:
+    """What rests on the exchange is asked for when it is old, was heard of, or the price has passed it."""
+    live = resting.live_orders([run.config.pk]).get(run.config.pk, [])
+    accepted = [order for order in live if order.request.state == OrderRequest.State.ACCEPTED]
+    run.asked = inbox.order_news(run.config.pk)
+    if not accepted:
+        return
+    price = run.market.view(run.config, run.fresh_price).price
+    is_due = (
+        resting.is_due(accepted, run.now())
+        or bool(run.asked)
+        or any(price is not None and resting.is_passed(order, price.price) for order in accepted)
     )
+    if is_due:
+        rules = run.market.rules(run.config)
+        run.has_filled |= resting.ask(run.config.pk, client=run.client, rules=rules, now=run.now)
 
 
-def _prepare(
-    run: _Run,
-    state: BotState,
-    decision: Decision,
-    rules: SymbolRules | None,
-    lanes: set[str],
-    in_flight: bool,
-    now: datetime,
-) -> _Prepared:
-    _, place = difference(decision.wishes, _live_orders(run.config.pk, rules))
-    place = tuple(wish for wish in place if orders.lane_of(wish) not in lanes)
-    if in_flight:
-        return _Prepared(None, rules, "in flight", ("an order is on its way",))
-    if not place or rules is None:
-        return _Prepared(None, rules, "held", decision.reasons)
-    wish = place[0]
-    if run.row is None:
-        run.row = runs.begin(run.config, run.trigger, run.key, run.slot, state.epoch + 1, now)
-        if run.row is None:
-            return _Prepared(None, rules, "already run", ("this run was made before",))
-        add_log_ids(run=run.row.pk)
-    target = _target(run.config)
-    marks = limits.marks_for(run.config.account, now) if orders.lane_of(wish) == "entry" else None
-    try:
-        request = orders.prepare(
-            state=state,
-            target=target,
-            wish=wish,
-            rules=rules,
-            now=now,
-            server_ms=run.client.now_ms(),
-            marks=marks,
-        )
-    except RiskVeto as veto:
-        if isinstance(veto, LimitReached):
-            limits.note_reached(veto, now)
-            outbox.shared_limit_reached(run.config, veto, now)
-        return _refused(state, decision, wish, rules, str(veto))
-    run.requests.append(request)
-    return _Prepared(request, rules, "traded", decision.reasons)
-
-
-def _target(config: BotConfig) -> orders.Target:
-    return orders.Target(
-        config.pk,
-        config.account_id,
-        config.market,
-        config.symbol,
-        leverage=config.leverage,
-        position_type=config.position_type,
+def _carry_out(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
+    """Do the step that T1 committed; gives what it came to, and whether to decide again."""
+    if prepared.request is not None:
+        return _send(run, prepared)
+    if prepared.withdrawal is None:
+        if prepared.outcome == "in flight" or not inbox.has_open(run.config.pk):
+            return prepared, False
+        _ask_for_orders(run)
+        return prepared, True
+    is_over = resting.withdraw(
+        prepared.withdrawal, run.config.pk, client=run.client, rules=prepared.rules, now=run.now
     )
+    failpoints.reached("withdraw.before_place")
+    if not is_over:
+        run.look_again_at = run.now() + timedelta(seconds=STILL_OPEN_SECONDS)
+    return prepared, is_over
 
 
-def _refused(state: BotState, decision: Decision, wish: Wish, rules: SymbolRules, veto: str) -> _Prepared:
-    state.status = "in position" if wish.purpose == "EXIT" else "waiting"
-    state.status_reason = veto
-    state.save(update_fields=["status", "status_reason"])
-    return _Prepared(None, rules, "refused", (veto, *decision.reasons))
-
-
-def _live_orders(bot_id: int, rules: SymbolRules | None) -> list[LiveOrder]:
-    return [
-        LiveOrder(
-            purpose=order.purpose,  # type: ignore[arg-type]
-            part=order.part,
-            side=order.side,  # type: ignore[arg-type]
-            type=order.type,
-            lots=int(order.quantity // rules.lot_step) if rules else 0,
-            price=None if order.price is None else float(order.price),
-            stop_price=None if order.stop_price is None else float(order.stop_price),
-            client_order_id=order.client_order_id,
-        )
-        for order in Order.objects.filter(bot_id=bot_id, live=True)
-    ]
-
-
-def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
+def _send(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
     """T2: send the committed request, then say on the state what came of it."""
     request = prepared.request
     if request is None or prepared.rules is None:
         raise IllegalTransition("there is nothing to send")
-    failpoints.reached("prepare.committed")
     add_log_ids(request=request.client_id)
+    failpoints.reached("prepare.committed")
     sent = orders.send(
         request.pk,
         bot_id=run.config.pk,
@@ -308,33 +167,22 @@ def _send(run: _Run, prepared: _Prepared) -> OrderRequest:
         still_wanted=_why_not_wanted,
         rules=prepared.rules,
         now=run.now,
+        bot=run.config,
     )
     failpoints.reached("send.committed")
     run.requests[-1] = sent
-    if sent.state != "ACCEPTED" and not orders.finds_no_position(sent):
+    if orders.finds_no_position(sent):
+        gone = futures.book_gone(run.config, run.client, prepared.rules, run.now())
+        run.reasons.insert(0, gone.text)
+        return replace(prepared, outcome="external"), False
+    if sent.state != "ACCEPTED":
         runs.note_outcome(run.config.pk, sent)
-    return sent
-
-
-def _is_more_to_do(run: _Run) -> bool:
-    """After an order, without the lock, as a screen looks: is a difference or mail left? Then T1 runs again.
-
-    If not, what this look says is written as the status, fenced by the epoch like a screen's.
-    """
-    config, now = run.config, run.now()
-    state = BotState.objects.get(bot_id=config.pk)
-    if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
-        return True
-    view = snapshot(config, state, run.market, ())
-    seen = run.market.view(config, run.fresh_price)
-    decision = futures.decide_entries(config, view.bot, view.state, seen, now)
-    if decision.acts:
-        return True
-    reason = decision.reasons[0] if decision.reasons else ""
-    BotState.objects.filter(bot_id=config.pk, epoch=state.epoch).update(
-        status=decision.status, status_reason=reason
-    )
-    return False
+    if sent.code == orders.ORDERS_IN_THE_WAY and not run.withdraw_first:
+        run.withdraw_first = True
+        return prepared, True
+    if orders.came_too_late(sent):
+        return prepared, True
+    return prepared, sent.state == "ACCEPTED" and deciding.is_more_to_do(run)
 
 
 def _lane(request: OrderRequest) -> Literal["entry", "exit"]:

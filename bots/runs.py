@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import connection, transaction
 
 from bots import inbox
 from bots.models import BotConfig, BotInbox, BotRun
@@ -17,6 +17,13 @@ from trading.locks import lock_state
 from trading.models import BotState, OrderRequest
 
 logger = logging.getLogger(__name__)
+
+# A run that was made before inserts nothing; that costs no savepoint.
+INSERT_RUN = """
+INSERT INTO bots_botrun (bot_id, trigger, key, slot, started_at, outcome, reasons, epoch, config_version)
+VALUES (%s, %s, %s, %s, %s, %s, '', %s, %s)
+ON CONFLICT (bot_id, trigger, key) DO NOTHING RETURNING id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +39,22 @@ def begin(
     config: BotConfig, trigger: str, key: str, slot: datetime, epoch: int, now: datetime
 ) -> BotRun | None:
     """The run's row, in the transaction of its first request; None if this run was made before."""
-    try:
-        with transaction.atomic():
-            return BotRun.objects.create(
-                bot=config,
-                trigger=trigger,
-                key=key,
-                slot=slot,
-                started_at=now,
-                epoch=epoch,
-                config_version=config.version,
-            )
-    except IntegrityError:
+    row = BotRun(
+        bot=config,
+        trigger=trigger,
+        key=key,
+        slot=slot,
+        started_at=now,
+        epoch=epoch,
+        config_version=config.version,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT_RUN, [config.pk, trigger, key, slot, now, row.outcome, epoch, config.version])
+        found = cursor.fetchone()
+    if found is None:
         return None
+    row.pk, row._state.adding, row._state.db = found[0], False, connection.alias
+    return row
 
 
 def finish(
@@ -113,6 +123,7 @@ def fail(
                 row.finished_at, row.outcome, row.reasons = now, "failed", f"{what}: {message}"
                 row.save(update_fields=["finished_at", "outcome", "reasons"])
             waiting = BotInbox.objects.filter(bot=config, handled_at__isnull=True, kind=BotInbox.Kind.RUN)
+            waiting = waiting.exclude(payload__has_key="kill_switch")  # that one is to be obeyed yet
             inbox.answer(list(waiting), [f"failed: {what}: {message}"], now)
     except BotBusy:
         return RunResult("busy")

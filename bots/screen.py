@@ -16,6 +16,8 @@ from bots.snapshot import MarketCache, doubtful_lanes, snapshot
 from marketdata.intervals import last_close
 from trading.decide import decide
 from trading.models import BotState, Order
+from trading.plan import Place, lane_of, next_step
+from trading.resting import live_orders
 from trading.risk import usable_price
 from trading.types import Decision
 
@@ -24,10 +26,10 @@ logger = logging.getLogger(__name__)
 # What the screen finds changed is written in one statement. It skips rows that a run has locked, and rows
 # whose epoch moved on: a run has written there since this screen read.
 WRITE_STATUSES = """
-UPDATE trading_botstate AS state SET status = found.status, status_reason = ''
+UPDATE trading_botstate AS state SET status = found.status, status_reason = found.reason
 FROM (
-    SELECT row.id, news.status
-    FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS news(bot_id, epoch, status)
+    SELECT row.id, news.status, news.reason
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) AS news(bot_id, epoch, status, reason)
     JOIN trading_botstate AS row ON row.bot_id = news.bot_id AND row.epoch = news.epoch
     FOR NO KEY UPDATE OF row SKIP LOCKED
 ) AS found
@@ -51,7 +53,7 @@ class Screened:
     stale: int = 0
     locked: int = 0
     calls: list[Call] = field(default_factory=list)
-    statuses: list[tuple[int, int, str]] = field(default_factory=list)  # bot, epoch, status
+    statuses: list[tuple[int, int, str, str]] = field(default_factory=list)  # bot, epoch, status, reason
 
 
 def screen(
@@ -93,6 +95,7 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
     )
     configs: dict[int, BotConfig] = {state.bot_id: state.bot for state in states}
     lanes = doubtful_lanes(configs)
+    live = live_orders(list(configs))
     market = MarketCache(configs.values(), now)
     found = Screened(bots=len(states))
     for state in states:
@@ -100,16 +103,20 @@ def look(bot_ids: Iterable[int], now: datetime) -> Screened:
         signal = market.signal(config)
         found.stale += signal is None or signal.as_of != last_close(now, config.interval)
         own_lanes = lanes.get(state.bot_id, set())
-        view = snapshot(config, state, market, own_lanes)
+        view = snapshot(config, state, market, own_lanes, live.get(state.bot_id, ()))
         decision = decide(view.bot, view.state, view.market, now)
+        step = next_step(decision.wishes, view.state.live, market=config.market, busy_lanes=own_lanes)
         # without a price the stop can't be watched from here; a run asks the exchange for one itself
         is_blind = state.in_position and usable_price(view.market.price, now) is None
         must_run = bool(own_lanes) or state.has_mail or state.has_unbooked or is_blind
-        if decision.acts or must_run or (state.exit_wanted and not state.in_position):
-            is_exit = must_run or any(wish.purpose != "ENTRY" for wish in decision.wishes)
-            found.calls.append(Call(state.bot_id, is_exit or not decision.wishes))
-        elif _shows(state, decision):
-            found.statuses.append((state.bot_id, state.epoch, decision.status))
+        must_run = must_run or bool(state.exit_wanted and not state.in_position)
+        is_barred = decision.status == "paused" and bool(view.market.kill_switch)
+        reason = decision.reasons[0] if is_barred else ""
+        if step is not None or decision.has_news or must_run:
+            is_entry = isinstance(step, Place) and lane_of(step.wishes[0]) == "entry"
+            found.calls.append(Call(state.bot_id, must_run or not is_entry))
+        elif _shows(state, decision) or (is_barred and state.status_reason != reason):
+            found.statuses.append((state.bot_id, state.epoch, decision.status, reason))
     return found
 
 
@@ -120,11 +127,11 @@ def _shows(state: BotState, decision: Decision) -> bool:
     return not (state.status.startswith("error (") and decision.status == "waiting")
 
 
-def _write_statuses(rows: list[tuple[int, int, str]]) -> int:
+def _write_statuses(rows: list[tuple[int, int, str, str]]) -> int:
     """Write the changed statuses; gives how many bots were passed over: locked, or run meanwhile."""
     if not rows:
         return 0
-    bot_ids, epochs, statuses = zip(*rows, strict=True)
+    bot_ids, epochs, statuses, reasons = zip(*rows, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_STATUSES, [list(bot_ids), list(epochs), list(statuses)])
+        cursor.execute(WRITE_STATUSES, [list(bot_ids), list(epochs), list(statuses), list(reasons)])
         return len(rows) - cursor.rowcount

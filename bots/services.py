@@ -19,6 +19,7 @@ from trading.accounts import has_key
 from trading.locks import LOCK_NOT_AVAILABLE, lock_state
 from trading.models import BotState, ExchangeAccount, Order, OrderRequest, SymbolClaim
 from trading.models.journal import DOUBT_STATES
+from trading.sweep import is_settled
 
 USER_WAIT_SECONDS = 2.0
 NOT_STARTED = "Not started yet."
@@ -72,7 +73,8 @@ def bot_change(
 def bot_start(*, bot: BotConfig, by: Any) -> BotInbox:
     """Start the bot; it is looked at soon, by the inbox entry that is returned.
 
-    Takes the symbol's claim. Clears holds but "drift", which reconciling ends. Raises Refused.
+    Takes the symbol's claim. Clears holds; "drift" only once the account agrees with the exchange again.
+    Raises Refused.
     """
     with transaction.atomic():
         bot, state = _locked(bot, by)
@@ -81,7 +83,8 @@ def bot_start(*, bot: BotConfig, by: Any) -> BotInbox:
         _check_startable(bot)
         _claim(bot)
         BotConfig.objects.filter(pk=bot.pk).update(is_active=True, updated_at=now())
-        state.hold = "drift" if state.hold == "drift" else ""
+        stays = state.hold == "drift" and not is_settled(bot.account_id, bot.market)
+        state.hold = "drift" if stays else ""
         state.rejections_in_a_row = 0
         state.status = _status_of_active(state)
         state.status_reason = STARTED if state.status == "waiting" else ""

@@ -14,10 +14,11 @@ from marketdata.types import Price, SymbolRules
 from tradebot.binance import budget, outage
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import StaleData
-from trading import brackets, signals
+from trading import brackets, kill, protocol, requests, signals
 from trading.filters import quantity_to_lots
-from trading.models import BotState, OrderRequest
+from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
+from trading.resting import as_live
 from trading.signals import SignalKey
 from trading.types import BotView, MarketView, Protection, Signal, StateView
 
@@ -75,7 +76,12 @@ def bot_view(config: BotConfig) -> BotView:
     )
 
 
-def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Iterable[str]) -> StateView:
+def state_view(
+    state: BotState,
+    rules: SymbolRules | None,
+    doubtful_lanes: Iterable[str],
+    live: Iterable[Order] = (),
+) -> StateView:
     """The state as decide() reads it; the position in whole lots, rounded down.
 
     The size is positive on either side: the bot's position_type tells the side.
@@ -103,16 +109,17 @@ def state_view(state: BotState, rules: SymbolRules | None, doubtful_lanes: Itera
         entry_in_doubt="entry" in lanes,
         exit_in_doubt="exit" in lanes,
         hold=state.hold or None,
+        live=tuple(as_live(order, rules) for order in live),
+        stop_passed_at=state.stop_passed_at,
     )
 
 
 def doubtful_lanes(bot_ids: Iterable[int]) -> dict[int, set[str]]:
-    """By bot, the lanes that hold a request whose outcome is open."""
-    lanes: dict[int, set[str]] = {}
-    rows = OrderRequest.objects.filter(bot_id__in=list(bot_ids), state__in=DOUBT_STATES)
-    for bot_id, lane in rows.values_list("bot_id", "lane"):
-        lanes.setdefault(bot_id, set()).add(lane)
-    return lanes
+    """By bot, the lanes that requests in doubt keep closed."""
+    doubts: dict[int, list[protocol.Request]] = {}
+    for row in OrderRequest.objects.filter(bot_id__in=list(bot_ids), state__in=DOUBT_STATES):
+        doubts.setdefault(row.bot_id, []).append(requests.view(row))
+    return {bot_id: set(protocol.bars(found)) for bot_id, found in doubts.items()}
 
 
 class MarketCache:
@@ -132,6 +139,7 @@ class MarketCache:
         self._rules = {source: _rules(source, names) for source, names in wanted.items()}
         self._tiers = {source: brackets.load_many(source, names) for source, names in wanted.items()}
         self._notes = {source: _entries_note(source) for source in wanted}
+        self._switches = kill.Switches()
         self._signals = signals.load_many(self._keys.values(), now)
 
     def rules(self, config: BotConfig) -> SymbolRules | None:
@@ -154,6 +162,7 @@ class MarketCache:
             interval_ms=interval_ms(config.interval),
             entries_allowed=not note,
             entries_note=note,
+            kill_switch=self._switches.note(config),
             maintenance_rate=tier.maintenance_rate if tier else None,
         )
 
@@ -170,12 +179,18 @@ def _entries_note(source: Source) -> str:
     return outage.entries_stopped(source) or ("" if allowed else reason)
 
 
-def snapshot(config: BotConfig, state: BotState, market: MarketCache, lanes: Iterable[str]) -> Snapshot:
-    """One bot, ready for decide()."""
+def snapshot(
+    config: BotConfig,
+    state: BotState,
+    market: MarketCache,
+    lanes: Iterable[str],
+    live: Iterable[Order] = (),
+) -> Snapshot:
+    """One bot, ready for decide(). `live` are its orders that may work on the exchange."""
     return Snapshot(
         config=config,
         source=source_of(config),
         bot=bot_view(config),
-        state=state_view(state, market.rules(config), lanes),
+        state=state_view(state, market.rules(config), lanes, live),
         market=market.view(config),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
+from tests.support import books
 from tradebot.redis import redis_client
 
 
@@ -11,3 +14,11 @@ from tradebot.redis import redis_client
 def clean_redis() -> None:
     """An empty Redis database for each test (0.1 ms); the plugin has made sure that it is the tests' own."""
     redis_client().flushdb()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """After a test that passed, while its fixtures still stand: are the books in order?"""
+    result = yield
+    books.check(item)
+    return result

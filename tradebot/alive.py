@@ -1,6 +1,6 @@
 """What a container's health check asks: does the service of this very container live? Knows no Django.
 
-    python -m tradebot.alive web [URL] | exchange [URL] | feed | scheduler | worker QUEUE ...
+    python -m tradebot.alive web [URL] | exchange [URL] | feed | user_streams | scheduler | worker QUEUE ...
 
 Exit code 0 yes · 1 no, with a sentence on stderr · 2 usage. Uses REDIS_URL, and ALLOWED_HOSTS for `web`.
 """
@@ -45,6 +45,12 @@ def feed() -> None:
         raise NotAlive("the feed gave no sign of life within a minute")
 
 
+def user_streams() -> None:
+    """So is the beat of the user streams."""
+    if not _redis().exists(beats.USER_STREAMS_KEY):
+        raise NotAlive("the user streams gave no sign of life within a minute")
+
+
 def scheduler() -> None:
     """Each tick of the scheduler is a beat."""
     if beats.read_scheduler(_redis()) is None:
@@ -64,6 +70,7 @@ SERVICES: dict[str, tuple[Callable[..., None], range]] = {
     "web": (web, range(2)),
     "exchange": (exchange, range(2)),
     "feed": (feed, range(1)),
+    "user_streams": (user_streams, range(1)),
     "scheduler": (scheduler, range(1)),
     "worker": (worker, range(1, 100)),
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import redis
 
 FEED_KEY = "feed:beat"  # written by the feed itself, gone after a minute
+USER_STREAMS_KEY = "user-streams:beat"  # written by their process, gone after a minute
 SCHEDULER_KEY = "scheduler:beat"
 BEAT_SECONDS = 5.0  # between two beats of a worker process
 WORKER_KEEP_SECONDS = 15.0  # a worker that was not heard of for so long counts as gone

@@ -325,6 +325,7 @@ DRAMATIQ_BROKER = {
         "bots.dead_letters.DeadLetters",
         "tradebot.middleware.SchemaGuard",
         "tradebot.middleware.Heartbeat",
+        "bots.boot.SweepAtStart",
         "periodiq.PeriodiqMiddleware",
     ],
 }

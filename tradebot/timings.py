@@ -15,16 +15,19 @@ class Timings:
     total_timeout_seconds: float = 15.0  # a dripping answer ends here
     run_budget_seconds: float = 60.0
     in_flight_seconds: float = 2.0  # beyond recvWindow: how long a PREPARED request counts as in flight
+    successor_seconds: float = 1.0  # beyond recvWindow: from then on another exit may be written
     hold_seconds: float = 60.0  # after the window, before NOT_PLACED, for a recorded timeout or reset
     hold_long_seconds: float = 600.0  # the same after a 5xx, an unknown answer, or none that is known
     not_found_gap_seconds: float = 10.0  # between the two "does not exist" that count
-    first_query_seconds: float = 1.0  # first, second and third question for an unknown outcome
+    first_query_seconds: float = 1.0  # after the doubt: first, second and third question
     second_query_seconds: float = 3.0
     third_query_seconds: float = 10.0
     later_query_seconds: float = 30.0
     quarantine_seconds: float = 86_400.0  # a doubt older than this is a human's
     price_max_age_seconds: float = 90.0
     account_max_age_seconds: float = 60.0
+    stop_grace_seconds: float = 10.0  # a resting order that the price has passed may take so long to fill
+    order_max_age_seconds: float = 300.0  # a resting order is asked for at least this often
     clock_sync_seconds: float = 600.0
     read_backoff_seconds: float = 0.25  # before the second try of a question; doubles, with jitter
     read_budget_seconds: float = 20.0  # a question with all its retries ends here
@@ -41,6 +44,8 @@ class Timings:
             "run_budget_seconds",
             "price_max_age_seconds",
             "account_max_age_seconds",
+            "stop_grace_seconds",
+            "order_max_age_seconds",
             "clock_sync_seconds",
             "read_budget_seconds",
         }

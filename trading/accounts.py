@@ -8,13 +8,14 @@ import json
 import re
 import secrets
 import string
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
+from tradebot.binance.budget import Lane
 from tradebot.binance.client import ExchangeClient
 from tradebot.binance.sources import source_for
 from tradebot.errors import ClientInitFailed, InvalidInput, KeyDecryptFailed, Refused
@@ -126,9 +127,7 @@ def account_delete(*, account: ExchangeAccount, by: Any) -> None:
         raise Refused(f"Account {name} can't be deleted: {reason}.") from None
 
 
-def client_for(
-    account: ExchangeAccount, market: str, lane: Literal["entry", "exit", "background"] = "background"
-) -> ExchangeClient:
+def client_for(account: ExchangeAccount, market: str, lane: Lane = "background") -> ExchangeClient:
     """A client that signs with the account's key.
 
     Raises KeyDecryptFailed when the stored key can't be read, ClientInitFailed when there is none, when it is

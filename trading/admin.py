@@ -19,6 +19,7 @@ from tradebot.admin_base import MONEY, JournalAdmin, OwnedAdmin, number_column, 
 from tradebot.clock import now, slot_of
 from tradebot.errors import InvalidInput
 from trading import admin_limits as admin_limits  # registers its page
+from trading import admin_upkeep as admin_upkeep
 from trading.accounts import account_change, account_change_key, account_check, account_create
 from trading.models import (
     AccountState,

@@ -4,25 +4,52 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db import connection
+from django.db.models import Sum
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError
 from trading import money, outbox, positions
 from trading.books_fifo import FillView, fifo
-from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest, Trade
+from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest
 from trading.trades import write_trades
-from trading.wire import FillSaid, wire_of
+from trading.wire import FillSaid, OrderSaid, legs_of, list_id_of, wire_of
 
 logger = logging.getLogger(__name__)
 
 TERMINAL = frozenset({"FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH", "NOT_PLACED"})
 ZERO = Decimal(0)
+# what booking changes of an order
+BOOKED_FIELDS = (
+    "exchange_order_id",
+    "actual_order_id",
+    "asked_at",
+    "status",
+    "executed_quantity",
+    "executed_quote",
+    "fills_complete",
+    "live",
+    "updated_at",
+)
+DAY_SUMS = """
+SELECT coalesce(sum(realized_pnl), 0), count(*) FILTER (WHERE purpose = 'ENTRY')
+FROM trading_trade WHERE bot_config_id = %s AND created_at >= %s AND created_at < %s
+"""
+ALL_FILLS = "SELECT * FROM trading_fill WHERE bot_id = %s ORDER BY traded_at, trade_id"
+# signed base quantity that orders executed and whose fills are not booked yet
+EXECUTED_WITHOUT_FILLS = """
+SELECT coalesce(sum(CASE side WHEN 'BUY' THEN missing ELSE -missing END), 0) FROM (
+    SELECT side, executed_quantity - coalesce(
+        (SELECT sum(quantity) FROM trading_fill WHERE order_id = trading_order.id), 0) AS missing
+    FROM trading_order WHERE bot_id = %s AND NOT fills_complete AND executed_quantity > 0
+) AS orders
+"""
 
 
 def book_order(
@@ -33,22 +60,46 @@ def book_order(
     client: ExchangeClient,
     rules: SymbolRules | None,
     now: datetime,
-) -> Order:
-    """Book the exchange's word on the request's order: status, fills, money, position, trade.
+) -> list[Order]:
+    """Book the exchange's word on the request's orders: status, fills, money, position, trades.
 
-    `body` is the answer to a POST or a GET of the order, as trading.wire reads it. The bot's state row must
-    be locked; it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
-    `fills_complete=False` and the position counts what was executed until they are.
+    `body` is the answer to the request's POST, or what legs.ask() gives. The bot's state row must be locked;
+    it is saved. Fills that the body lacks are asked for; if they can't be had the order stays
+    `fills_complete=False` and the position counts what was executed until they are. Gives the orders that
+    traded since they were last booked.
     """
-    order = request.orders.select_for_update(no_key=True).get()
-    changes = _note_status(order, body, rules, now)
-    _book_fills(order, body, client, rules, changes)
-    order.save()
-    balances = money.settle(request.account_id, request.market, changes)
-    if request.reserved_amount:
-        money.release(request, balances)
-    rebook(order=order, state=state, rules=rules, now=now)
-    return order
+    orders = list(request.orders.select_for_update(no_key=True).order_by("id"))
+    said = legs_of(request.kind, request.client_id, body)
+    number = list_id_of(request.kind, body)
+    if number is not None and request.exchange_list_id != number:
+        request.exchange_list_id = number
+        request.save(update_fields=["exchange_list_id"])
+    locked = money.locked_by(orders, rules)
+    is_first = any(order.status == Order.Status.PENDING for order in orders)  # what was reserved is still
+    changes: dict[str, Decimal] = defaultdict(Decimal)
+    traded = []
+    fills: list[Fill] | None = None
+    for order in orders:
+        if order.client_order_id not in said:
+            continue
+        executed = order.executed_quantity
+        word = said[order.client_order_id]
+        _note_status(order, request, word, rules, now, changes)
+        fills = _book_fills(order, word, client, rules, changes)
+        order.save(update_fields=BOOKED_FIELDS)
+        if order.executed_quantity != executed:
+            traded.append(order)
+    for asset, amount in money.locked_by(orders, rules).items():
+        changes[asset] -= amount - locked.pop(asset, ZERO)
+    for asset, amount in locked.items():
+        changes[asset] += amount
+    money.settle(request.account_id, request.market, changes, ended=request if is_first else None)
+    stops = [order for order in orders if order.purpose == "STOP"]
+    if stops and state.in_position:
+        positions.note_stop(state, is_live=any(order.live for order in stops), now=now)
+    for order in traded or orders[:1]:
+        rebook(order=order, state=state, rules=rules, now=now, fills=fills)
+    return traded
 
 
 def complete_fills(
@@ -56,42 +107,60 @@ def complete_fills(
 ) -> bool:
     """Ask again for the fills of an order that lacks some; True when they are all there now."""
     changes: dict[str, Decimal] = defaultdict(Decimal)
-    _book_fills(order, {}, client, rules, changes)
-    order.save()
+    fills = _book_fills(order, {}, client, rules, changes)
+    order.save(update_fields=BOOKED_FIELDS)
     money.settle(order.account_id, order.market, changes)
-    rebook(order=order, state=state, rules=rules, now=now)
+    rebook(order=order, state=state, rules=rules, now=now, fills=fills)
     return order.fills_complete
 
 
 def _note_status(
-    order: Order, body: dict[str, Any], rules: SymbolRules | None, now: datetime
-) -> dict[str, Decimal]:
-    """Write status and executed amounts; gives what they change of the account's free balances."""
+    order: Order,
+    request: OrderRequest,
+    body: Mapping[str, Any],
+    rules: SymbolRules | None,
+    now: datetime,
+    changes: dict[str, Decimal],
+) -> None:
+    """Write status and executed amounts; adds what they change of the account's balances to `changes`."""
     wire = wire_of(order.market)
     said = wire.order(body)
+    order.asked_at = now
+    if _is_older(said, order):
+        return
     news = wire.executed(
         rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
     )
-    changes: dict[str, Decimal] = defaultdict(Decimal, news)
-    order.exchange_order_id = said.order_id
+    for asset, change in news.items():
+        changes[asset] += change
+    if said.order_id is not None:
+        order.exchange_order_id = said.order_id
+        if request.kind == OrderRequest.Kind.ALGO:
+            order.actual_order_id = said.order_id
     order.status = said.status
     order.executed_quantity, order.executed_quote = said.executed, said.quote
-    order.live = order.status not in TERMINAL
+    order.live = order.live and order.status not in TERMINAL
     order.updated_at = now
-    return changes
+
+
+def _is_older(said: OrderSaid, order: Order) -> bool:
+    """Whether the exchange's word was overtaken: what was executed, and what is over, stays so."""
+    is_over = order.status in TERMINAL and order.exchange_order_id is not None
+    return said.executed < order.executed_quantity or (is_over and said.status not in TERMINAL)
 
 
 def _book_fills(
     order: Order,
-    body: dict[str, Any],
+    body: Mapping[str, Any],
     client: ExchangeClient,
     rules: SymbolRules | None,
     changes: dict[str, Decimal],
-) -> None:
+) -> list[Fill]:
+    """Insert the fills that are new and see whether all are there; gives all of the bot's."""
     rows = wire_of(order.market).fills_in(body, order.side) if body else []
     if sum((row.quantity for row in rows), ZERO) != order.executed_quantity:
         rows = _ask_for_fills(order, client)
-    known = set(order.fills.values_list("trade_id", flat=True))
+    known = set(order.fills.order_by().values_list("trade_id", flat=True))
     said = {row.trade_id: row for row in rows if row.trade_id not in known}
     new = [own_fill(order, row) for row in said.values()]
     if not price_commissions(new, rules, client):
@@ -100,8 +169,15 @@ def _book_fills(
         for asset, change in said[fill.trade_id].changes.items():
             changes[asset] += change
     Fill.objects.bulk_create(new, ignore_conflicts=True)
-    booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
-    order.fills_complete = not order.live and booked == order.executed_quantity
+    fills = all_fills(order.bot_id)
+    booked = sum((fill.quantity for fill in fills if fill.order_id == order.pk), ZERO)
+    order.fills_complete = order.status in TERMINAL and booked == order.executed_quantity
+    return fills
+
+
+def all_fills(bot_id: int) -> list[Fill]:
+    """The fills that make a bot's position, oldest first."""
+    return list(Fill.objects.raw(ALL_FILLS, [bot_id]))
 
 
 def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
@@ -110,7 +186,7 @@ def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
         return []
     wire = wire_of(order.market)
     rows: list[FillSaid] = []
-    from_id: int | None = None
+    from_id = 0  # without it the newest thousand are answered, and the older ones never
     try:
         while True:
             page = client.my_trades(order.symbol, order_id=order.exchange_order_id, from_id=from_id)
@@ -144,26 +220,41 @@ def own_fill(order: Order, said: FillSaid) -> Fill:
 
 
 def price_commissions(fills: list[Fill], rules: SymbolRules | None, client: ExchangeClient) -> bool:
-    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had."""
+    """Note the quote price of each commission in a third asset (BNB), as of now; False if it can't be had.
+
+    Asked for once for each asset, however many fills there are.
+    """
+    prices: dict[str, Decimal] = {}
     for fill in fills:
-        if rules is None or not fill.commission or fill.commission_asset in (rules.base, rules.quote):
+        asset = fill.commission_asset
+        if rules is None or not fill.commission or asset in (rules.base, rules.quote):
             continue
         try:
-            fill.commission_price = Decimal(client.price(f"{fill.commission_asset}{rules.quote}"))
+            if asset not in prices:
+                prices[asset] = Decimal(client.price(f"{asset}{rules.quote}"))
         except ExchangeError as error:
-            logger.warning("the price of %s can't be had yet: %s", fill.commission_asset, error)
+            logger.warning("the price of %s can't be had yet: %s", asset, error)
             return False
+        fill.commission_price = prices[asset]
     return True
 
 
-def rebook(*, order: Order | None, state: BotState, rules: SymbolRules | None, now: datetime) -> None:
+def rebook(
+    *,
+    order: Order | None,
+    state: BotState,
+    rules: SymbolRules | None,
+    now: datetime,
+    fills: list[Fill] | None = None,
+) -> None:
     """Recompute the bot's books from all its fills; write trades, position and the day's counters.
 
-    `order` is the one that was booked, None for what came from outside.
+    `order` is the one that was booked, None for what came from outside; `fills` are all_fills() in hand.
     """
-    fills = list(Fill.objects.filter(bot_id=state.bot_id).order_by("traded_at", "trade_id"))
+    if fills is None:
+        fills = all_fills(state.bot_id)
     books = fifo([_view(fill, rules) for fill in fills])
-    write_trades(state, fills, books.realized, rules)
+    write_trades(state, fills, books.realized, rules, order)
     last = max((fill.traded_at for fill in fills if order is None or fill.order_id == order.pk), default=now)
     positions.update(
         state=state,
@@ -212,13 +303,9 @@ def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
 
 
 def _executed_without_fills(bot_id: int) -> Decimal:
-    """Signed base quantity that orders executed and whose fills are not booked yet."""
-    total = ZERO
-    for order in Order.objects.filter(bot_id=bot_id, fills_complete=False, executed_quantity__gt=0):
-        booked = order.fills.aggregate(total=Sum("quantity"))["total"] or ZERO
-        missing = order.executed_quantity - booked
-        total += missing if order.side == "BUY" else -missing
-    return total
+    with connection.cursor() as cursor:
+        cursor.execute(EXECUTED_WITHOUT_FILLS, [bot_id])
+        return Decimal(cursor.fetchone()[0])
 
 
 def count_day(state: BotState, now: datetime) -> None:
@@ -226,10 +313,10 @@ def count_day(state: BotState, now: datetime) -> None:
     day = now.astimezone(UTC).date()
     start = datetime.combine(day, time.min, UTC)
     end = start + timedelta(days=1)
-    sums = Trade.objects.filter(
-        bot_config_id=state.bot_id, created_at__gte=start, created_at__lt=end
-    ).aggregate(pnl=Sum("realized_pnl"), entries=Count("pk", filter=Q(purpose="ENTRY")))
+    with connection.cursor() as cursor:
+        cursor.execute(DAY_SUMS, [state.bot_id, start, end])
+        pnl, entries = cursor.fetchone()
     if state.trading_day != day:
         state.trading_day, state.daily_limit = day, ""
-    state.daily_pnl = (sums["pnl"] or ZERO) + _paid(state, paid_at__gte=start, paid_at__lt=end)
-    state.daily_trades_count = sums["entries"]
+    state.daily_pnl = pnl + _paid(state, paid_at__gte=start, paid_at__lt=end)
+    state.daily_trades_count = entries

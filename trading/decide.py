@@ -8,8 +8,18 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketdata.types import SymbolRules
-from trading.exits import Levels, describe, exit_reasons, levels, moved_trailing_stop, unrealized_pnl
+from tradebot.timings import DEFAULT
+from trading.exits import (
+    Levels,
+    describe,
+    exit_reasons,
+    levels,
+    moved_trailing_stop,
+    price_exits,
+    unrealized_pnl,
+)
 from trading.filters import below_minimum, lots_to_quantity
+from trading.protection import left_to_watch, meets, protection_wishes
 from trading.risk import (
     Day,
     daily_loss_veto,
@@ -17,6 +27,7 @@ from trading.risk import (
     daily_trades_veto,
     day_of,
     entry_vetoes,
+    kill_veto,
     newly_reached,
     price_veto,
     usable_price,
@@ -46,8 +57,8 @@ def difference(
     """What to withdraw and then what to place, so that the live orders become the wished ones.
 
     A wish is met by the live order of its (purpose, part) with the same side, type, lots and
-    prices. A MARKET order meets its wish by key and side alone (it is on its way, at whatever
-    price) and is never withdrawn. To place: exits before protection before entries. Raises
+    prices (protection.meets). A MARKET order meets its wish by key and side alone (it is on its way,
+    at whatever price) and is never withdrawn. To place: exits before protection before entries. Raises
     ValueError if two wishes have one key.
     """
     unmet = {(wish.purpose, wish.part): wish for wish in wishes}
@@ -56,20 +67,12 @@ def difference(
     withdraw = []
     for order in live:
         wish = unmet.get((order.purpose, order.part))
-        if wish is not None and _meets(order, wish):
+        if wish is not None and meets(order, wish):
             del unmet[order.purpose, order.part]
         elif order.type != "MARKET":
             withdraw.append(order)
     place = sorted(unmet.values(), key=lambda wish: (PLACING_ORDER[wish.purpose], wish.part))
     return tuple(withdraw), tuple(place)
-
-
-def _meets(order: LiveOrder, wish: Wish) -> bool:
-    if order.side != wish.side or order.type != wish.type:
-        return False
-    if order.type == "MARKET":
-        return True
-    return (order.lots, order.price, order.stop_price) == (wish.lots, wish.price, wish.stop_price)
 
 
 def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now: datetime) -> Decision:
@@ -79,19 +82,30 @@ def _decide_in_position(bot: BotView, state: StateView, market: MarketView, now:
     moved = moved_trailing_stop(state, protection, market.signal, is_long=is_long)
     trailing = moved if moved is not None else state.trailing_stop_price
     at = levels(state.entry_price, protection, trailing, is_long=is_long)
-    reasons = exit_reasons(bot, state, market, now, at, price)
     limit = newly_reached(bot, day_of(state, now), unrealized_pnl(bot, state, market.rules, price))
-    held = Decision("in position", (), trailing_stop_price=moved, daily_limit=limit)
-    if state.exit_in_doubt:
+    resting, not_resting = protection_wishes(bot, state, market.rules, at)
+    watched = at if _waited_long_enough(state, now) else left_to_watch(at, resting, state.live)
+    reasons = exit_reasons(bot, state, market, now, watched, price)
+    held = Decision("in position", (), resting, trailing_stop_price=moved, daily_limit=limit)
+    if state.exit_in_doubt and not any(order.in_doubt and order.purpose != "EXIT" for order in state.live):
         note = "an exit is in doubt; its outcome is being asked for"
         return replace(held, status="exiting", reasons=(note, *reasons))
     if not reasons:
-        return replace(held, reasons=_holding_notes(bot, state, market, now, at))
+        passed = price is not None and bool(price_exits(price, at, is_long=is_long))
+        notes = _holding_notes(bot, state, market, now, at)
+        return replace(held, reasons=(*notes, *not_resting), stop_passed=passed)
     lots, dust = _exit_lots(bot, state, market.rules, price)
     if dust:
-        return replace(held, reasons=(dust, *reasons))
+        return replace(held, reasons=(dust, *reasons), is_dust=bot.market == "spot")
     wish = Wish("EXIT", 0, "SELL" if is_long else "BUY", "MARKET", lots, reasons[0], price=price)
     return replace(held, status="exiting", reasons=tuple(reasons), wishes=(wish,), exit_wanted=reasons[0])
+
+
+def _waited_long_enough(state: StateView, now: datetime) -> bool:
+    """A resting order that the price has passed is left alone for some seconds: it is being filled."""
+    if state.stop_passed_at is None:
+        return False
+    return (now - state.stop_passed_at).total_seconds() >= DEFAULT.stop_grace_seconds
 
 
 def _exit_lots(
@@ -118,7 +132,7 @@ def _holding_notes(
     notes = [describe(price, at)]
     if no_price:
         notes.append(f"no exit by price: {no_price}")
-    paused = will_veto(bot, state)
+    paused = will_veto(bot, state) or kill_veto(market)
     if paused:
         notes.append(f"no new entries, exits go on: {paused}")
     return tuple(notes)
@@ -153,7 +167,7 @@ def _strategy_vetoes(signal: Signal | None, *, is_long: bool) -> list[str]:
 def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -> str:
     if state.hold:
         return f"paused ({state.hold})"
-    if not bot.is_active:
+    if not bot.is_active or market.kill_switch:
         return "paused"
     if daily_trades_veto(bot, day):
         return "paused (daily trades)"

@@ -83,7 +83,7 @@ def exit_reasons(
     reasons = [state.exit_wanted] if state.exit_wanted else []
     if price is not None:
         reasons += _liquidation(bot, state, market.maintenance_rate, price)
-        reasons += _price_exits(price, at, is_long=bot.position_type == "long")
+        reasons += price_exits(price, at, is_long=bot.position_type == "long")
     signal_reason = _signal_exit(bot, state, market.signal, now)
     if signal_reason:
         reasons.append(signal_reason)
@@ -127,7 +127,8 @@ def _liquidation(bot: BotView, state: StateView, maintenance_rate: float | None,
     return [f"liquidation price {number(level)} reached: price {number(price)} is at or {side} it"]
 
 
-def _price_exits(price: float, at: Levels, *, is_long: bool) -> list[str]:
+def price_exits(price: float, at: Levels, *, is_long: bool) -> list[str]:
+    """The levels that the price has reached, as sentences: stop, trailing stop, target."""
     sign = 1 if is_long else -1
     side = "below" if is_long else "above"
     reasons = []

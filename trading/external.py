@@ -1,4 +1,7 @@
-"""A futures position that the exchange no longer has: asked for, and booked as fills that were not ours."""
+"""Trades that were not ours: by hand, or by the exchange itself. Booked as external fills, and told.
+
+`reconcile` looks after a futures exit that found no position; `book` takes what a sweep has found.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
-from trading.models import BotState, Fill, Order, Trade
+from trading.models import BotState, ExchangeAccount, Fill, Order, OrderRequest, Trade
 from trading.orders import REJECTIONS_BEFORE_PAUSE
 from trading.trades import EXTERNAL
 from trading.wire import FillSaid, position_of, wire_of
@@ -59,7 +62,7 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         theirs = position_of(client.position_risk(bot.symbol), bot.symbol)
         said = _unknown_fills(state, client)
         names = _client_ids(bot, said, client)
-        own = _own_orders(bot, said)
+        own = _own_orders(bot, said, names)
         fills = [_row(bot, one, own.get(one.order_id)) for one in said]
         if not books.price_commissions(fills, rules, client):
             said, fills = [], []
@@ -68,9 +71,62 @@ def reconcile(bot_id: int, *, client: ExchangeClient, rules: SymbolRules | None,
         Fill.objects.bulk_create(fills, ignore_conflicts=True)
         books.rebook(order=None, state=state, rules=rules, now=now)
         foreign = [one for one in said if one.order_id not in own]
-        found = _judge(state, foreign, names, theirs)
+        found = _judge(state, foreign, names, theirs, has_own=len(foreign) < len(said))
         _tell(state, foreign, found, now)
         return found
+
+
+def book(
+    account: ExchangeAccount,
+    market: str,
+    symbol: str,
+    *,
+    bot_id: int | None,
+    said: list[FillSaid],
+    names: dict[int, str],
+    client: ExchangeClient,
+    rules: SymbolRules | None,
+    now: datetime,
+) -> Reconciled:
+    """Book trades of orders that are not ours: to the bot whose position they changed, or to the account.
+
+    `names` has the client id of each order. What is booked already is left out, so that twice is once. A
+    bot is held (drift) unless it was the exchange itself. Raises BotBusy, with nothing written.
+    """
+    with transaction.atomic(durable=True):
+        state = None if bot_id is None else lock_state(bot_id, wait_seconds=LOCK_SECONDS)
+        ids = [one.trade_id for one in said]
+        where = {"account_id": account.pk, "market": market, "symbol": symbol}
+        booked = set(Fill.objects.filter(**where, trade_id__in=ids).values_list("trade_id", flat=True))
+        said = [one for one in said if one.trade_id not in booked]
+        fills = [_external(account.pk, market, symbol, bot_id, one) for one in said]
+        if not said or not books.price_commissions(fills, rules, client):
+            return Reconciled(0, False, "")
+        for one in said:
+            moved = wire_of(market).executed(rules, one.side, one.quantity, one.quantity * one.price)
+            for changes in (moved, one.changes):
+                money.settle_payment(account.pk, market, changes, one.traded_at)
+        Fill.objects.bulk_create(fills, ignore_conflicts=True)
+        reasons = {_who(names.get(one.order_id, "")) for one in said}
+        found = Reconciled(len(said), BY_HAND not in reasons, _sentence(reasons, said))
+        if state is not None:
+            books.rebook(order=None, state=state, rules=rules, now=now)
+            if not found.by_exchange:
+                state.hold = state.hold or "drift"
+            _tell(state, said, found, now)
+        return found
+
+
+def made_by_exchange(client_id: str) -> bool:
+    """Whether the exchange itself made the order: liquidation, auto-deleveraging, settlement."""
+    return client_id.startswith(tuple(BY_EXCHANGE))
+
+
+def _sentence(reasons: set[str], said: list[FillSaid]) -> str:
+    total = sum((one.quantity for one in said), Decimal(0))
+    worth = sum((one.quantity * one.price for one in said), Decimal(0))
+    what = f"{said[0].side} {format_decimal(total)} at {format_decimal((worth / total).normalize())}"
+    return f"{' and '.join(sorted(reasons))}: {what}"
 
 
 def _unknown_fills(state: BotState, client: ExchangeClient) -> list[FillSaid]:
@@ -101,23 +157,31 @@ def _client_ids(bot: Any, said: list[FillSaid], client: ExchangeClient) -> dict[
     return {int(row["orderId"]): str(row["clientOrderId"]) for row in rows}
 
 
-def _own_orders(bot: Any, said: list[FillSaid]) -> dict[int, Order]:
+def _own_orders(bot: Any, said: list[FillSaid], names: dict[int, str]) -> dict[int, Order]:
+    """By number, which orders are the journal's: by their number, or by the client id of one in doubt."""
     ids = {one.order_id for one in said}
-    orders = Order.objects.filter(
-        account_id=bot.account_id, market=bot.market, symbol=bot.symbol, exchange_order_id__in=ids
-    )
-    return {order.exchange_order_id: order for order in orders if order.exchange_order_id is not None}
+    same = Order.objects.filter(account_id=bot.account_id, market=bot.market, symbol=bot.symbol)
+    by_number = same.filter(exchange_order_id__in=ids)
+    own = {order.exchange_order_id: order for order in by_number if order.exchange_order_id is not None}
+    in_doubt = {names[one]: one for one in ids if one in names and one not in own}
+    for order in same.filter(client_order_id__in=in_doubt):
+        own[in_doubt[order.client_order_id]] = order
+    return own
 
 
 def _row(bot: Any, said: FillSaid, order: Order | None) -> Fill:
     if order is not None:
         return books.own_fill(order, said)
+    return _external(bot.account_id, bot.market, bot.symbol, bot.pk, said)
+
+
+def _external(account_id: int, market: str, symbol: str, bot_id: int | None, said: FillSaid) -> Fill:
     return Fill(
-        account_id=bot.account_id,
-        market=bot.market,
-        symbol=bot.symbol,
+        account_id=account_id,
+        market=market,
+        symbol=symbol,
         trade_id=said.trade_id,
-        bot_id=bot.pk,
+        bot_id=bot_id,
         side=said.side,
         quantity=said.quantity,
         price=said.price,
@@ -130,7 +194,9 @@ def _row(bot: Any, said: FillSaid, order: Order | None) -> Fill:
     )
 
 
-def _judge(state: BotState, foreign: list[FillSaid], names: dict[int, str], theirs: Decimal) -> Reconciled:
+def _judge(
+    state: BotState, foreign: list[FillSaid], names: dict[int, str], theirs: Decimal, *, has_own: bool
+) -> Reconciled:
     """Who did it, and whether the books agree with the exchange now; sets the bot's hold."""
     ours = expected_position(state.bot.account_id, state.bot.market, state.bot.symbol)
     reasons = {_who(names.get(one.order_id, "")) for one in foreign}
@@ -139,10 +205,13 @@ def _judge(state: BotState, foreign: list[FillSaid], names: dict[int, str], thei
         state.rejections_in_a_row = 0
         if not by_exchange:
             state.hold = "drift"
-        total = sum((one.quantity for one in foreign), Decimal(0))
-        worth = sum((one.quantity * one.price for one in foreign), Decimal(0))
-        what = f"{foreign[0].side} {format_decimal(total)} at {format_decimal((worth / total).normalize())}"
-        return Reconciled(len(foreign), by_exchange, f"{' and '.join(sorted(reasons))}: {what}")
+        return Reconciled(len(foreign), by_exchange, _sentence(reasons, foreign))
+    if has_own and not foreign and ours == theirs:
+        state.rejections_in_a_row = 0
+        return Reconciled(0, False, "an earlier order of ours had done it already")
+    late = OrderRequest.objects.filter(bot_id=state.bot_id, lane="exit", state="LATE")
+    if not foreign and late.exists():
+        return Reconciled(0, False, "an earlier exit is in doubt; what it did is being asked for")
     state.rejections_in_a_row += 1
     if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
         state.hold = "orders" if ours == theirs else "drift"

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from marketdata.types import SymbolRules
 
+MOST_TICKS = 10**24  # beyond it a Decimal of 28 digits has no remainder
+
 
 def lots_to_quantity(rules: SymbolRules, lots: int) -> Decimal:
     """The quantity in base units of a whole number of lots, exact."""
@@ -98,7 +100,7 @@ def _price_filter(rules: SymbolRules, price: Decimal) -> list[str]:
         violations.append(
             f"price {format_decimal(price)} is above the highest allowed, {format_decimal(rules.max_price)}"
         )
-    if rules.tick is not None and price % rules.tick != 0:
+    if rules.tick is not None and (price > rules.tick * MOST_TICKS or price % rules.tick != 0):
         violations.append(
             f"price {format_decimal(price)} is not a multiple of the tick {format_decimal(rules.tick)}"
         )

@@ -8,10 +8,12 @@ from django.db.models import Case, F, Sum, Value, When
 
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
+from trading import money
 from trading.models import AccountState, Fill, Order, OrderRequest
 from trading.wire import position_of, wire_of
 
 ZERO = Decimal(0)
+FEES = Decimal("0.002")  # of an order's quantity: what fees that are not visible yet may make of it
 
 
 def expected_position(account_id: int, market: str, symbol: str) -> Decimal:
@@ -47,13 +49,20 @@ def _position_differs(row: OrderRequest, client: ExchangeClient) -> str | None:
     return None if there == here else f"the account's position is {there}, the journal expects {here}"
 
 
-def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:
-    expected = AccountState.objects.filter(
-        account_id=row.account_id, market=row.market, asset=base, asked_at__isnull=False
+def base_known(account_id: int, symbol: str, base: str) -> Decimal | None:
+    """Coins that a spot account has by the journal, those of our resting sales too; None: not known."""
+    row = AccountState.objects.filter(
+        account_id=account_id, market="spot", asset=base, asked_at__isnull=False
     ).first()
-    if expected is None:
+    return None if row is None else row.free + money.locked_in_sells(account_id, "spot", symbol)
+
+
+def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:
+    here = base_known(row.account_id, row.symbol, base)
+    if here is None:
         return None
     total = wire_of(row.market).total(client.account()).get(base, ZERO)
-    if total == expected.free:
+    allowed = max((order.quantity for order in row.orders.all()), default=ZERO) * FEES
+    if abs(total - here) <= allowed:
         return None
-    return f"the account has {total} {base}, the journal expects {expected.free}"
+    return f"the account has {total} {base}, the journal expects {here}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from marketdata.types import SymbolRules
@@ -18,7 +18,7 @@ from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
 from trading.locks import lock_balances
 from trading.models import AccountState, BotState, Order, OrderRequest
-from trading.models.journal import OPEN_STATES
+from trading.models.journal import DOUBT_STATES
 from trading.wire import wire_of
 
 REFRESH_PAUSE_MS = 5000
@@ -27,6 +27,12 @@ FUTURES_FEE = Decimal(
     "0.0005"
 )  # of the notional: Binance's taker fee without discounts, paid from the wallet
 ZERO = Decimal(0)
+RESTING = ("NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL")  # statuses that keep money back
+# the rows are locked by lock_balances; one statement for all of them
+WRITE_BALANCES = """
+UPDATE trading_accountstate AS row SET free = news.free, reserved = news.reserved, asked_at = news.asked_at
+FROM (VALUES {}) AS news(id, free, reserved, asked_at) WHERE row.id = news.id
+"""
 
 
 class Owner(Protocol):
@@ -91,25 +97,72 @@ def margin_in_positions(account_id: int) -> Decimal:
     return sum(((price or ZERO) * size / leverage for price, size, leverage in sizes), ZERO)
 
 
-def release(request: OrderRequest, locked: Mapping[str, AccountState] | None = None) -> None:
-    """Give back what the request had reserved, in the commit that ends it; `locked` are rows in hand."""
-    if not request.reserved_amount:
-        return
-    asset = request.reserved_asset
-    row = (locked or {}).get(asset) or lock_balances(request.account_id, request.market, {asset})[asset]
-    row.reserved = max(Decimal(0), row.reserved - request.reserved_amount)
-    row.save(update_fields=["reserved"])
+def release(request: OrderRequest) -> None:
+    """Give back what the request had reserved, in the commit that ends it."""
+    settle(request.account_id, request.market, {}, request)
 
 
-def settle(account_id: int, market: str, changes: dict[str, Decimal]) -> dict[str, AccountState]:
-    """Book what fills changed of the account's free balances, by asset; gives the locked rows."""
-    rows = lock_balances(account_id, market, set(changes))
+def locked_by(orders: Sequence[Order], rules: SymbolRules | None) -> dict[str, Decimal]:
+    """What the orders of one request keep back of the account's spot balances while they rest, by asset.
+
+    The legs of a list lock the same coins once. What rests has left AccountState.free.
+    """
+    locked: dict[str, Decimal] = {}
+    for order in orders:
+        if rules is None or order.market != "spot" or order.status not in RESTING:
+            continue
+        if order.type == "MARKET":
+            continue
+        rest = order.quantity - order.executed_quantity
+        is_sell = order.side == "SELL"
+        asset = rules.base if is_sell else rules.quote
+        amount = rest if is_sell else rest * (order.price or order.stop_price or ZERO)
+        locked[asset] = max(locked.get(asset, ZERO), amount)
+    return locked
+
+
+def locked_by_requests(orders: Sequence[Order], quote: str) -> dict[str, Decimal]:
+    """What resting spot orders keep back, by asset; lists count once. `quote` ends each symbol's name."""
+    requests: dict[tuple[int, str], Decimal] = {}
+    for order in orders:
+        rest = order.quantity - order.executed_quantity
+        is_sell = order.side == "SELL"
+        key = order.request_id, order.symbol.removesuffix(quote) if is_sell else quote
+        amount = rest if is_sell else rest * (order.price or order.stop_price or ZERO)
+        requests[key] = max(requests.get(key, ZERO), amount)
+    locked: dict[str, Decimal] = {}
+    for (_, asset), amount in requests.items():
+        locked[asset] = locked.get(asset, ZERO) + amount
+    return locked
+
+
+def locked_in_sells(account_id: int, market: str, symbol: str) -> Decimal:
+    """The base coins of a symbol that the account's resting sell orders keep back; lists count once."""
+    if market != "spot":
+        return ZERO
+    rows = Order.objects.filter(
+        account_id=account_id, market=market, symbol=symbol, side="SELL", status__in=RESTING
+    ).exclude(type="MARKET")
+    return sum(locked_by_requests(list(rows), "").values(), ZERO)
+
+
+def settle(
+    account_id: int, market: str, changes: Mapping[str, Decimal], ended: OrderRequest | None = None
+) -> None:
+    """Book what fills changed of the free balances, by asset; `ended` gives back what it reserved."""
+    reserved = {ended.reserved_asset: ended.reserved_amount} if ended and ended.reserved_amount else {}
+    rows = lock_balances(account_id, market, set(changes) | set(reserved))
+    values: list[Any] = []
     for asset, row in rows.items():
-        row.free += changes[asset]
-        if row.asked_at is None:  # what the last snapshot lacked was zero then
+        row.free += changes.get(asset, ZERO)
+        row.reserved = max(ZERO, row.reserved - reserved.get(asset, ZERO))
+        if asset in changes and row.asked_at is None:  # what the last snapshot lacked was zero then
             row.asked_at = _last_asked_at(account_id, market)
-        row.save(update_fields=["free", "asked_at"])
-    return rows
+        values += [row.pk, row.free, row.reserved, row.asked_at]
+    if values:
+        with connection.cursor() as cursor:
+            places = ", ".join(["(%s::bigint, %s::numeric, %s::numeric, %s::timestamptz)"] * len(rows))
+            cursor.execute(WRITE_BALANCES.format(places), values)
 
 
 def _last_asked_at(account_id: int, market: str) -> datetime | None:
@@ -141,13 +194,18 @@ def refresh(account_id: int, market: str, quote: str, client: ExchangeClient, no
     ).exists()
     if is_known and not redis_client().set(gate, b"1", nx=True, px=REFRESH_PAUSE_MS):
         return False
-    return apply_snapshot(account_id, market, quote, wire_of(market).free(client.account()), now)
+    return apply_snapshot(account_id, market, quote, client.account(), now)
 
 
 def apply_snapshot(
-    account_id: int, market: str, quote: str, free: Mapping[str, Decimal], asked_at: datetime
+    account_id: int, market: str, quote: str, answer: Mapping[str, Any], asked_at: datetime
 ) -> bool:
-    """Write the exchange's free balances, as asked for at `asked_at`, unless they may be torn."""
+    """Write the exchange's free balances, as asked for at `asked_at`, unless they may be torn.
+
+    Torn is a snapshot beside which a request was open or settled, and one that holds what a resting order did
+    and what is not booked yet: booked later, it would count twice.
+    """
+    free = wire_of(market).free(answer)
     known = set(
         AccountState.objects.filter(account_id=account_id, market=market).values_list("asset", flat=True)
     )
@@ -155,17 +213,43 @@ def apply_snapshot(
     with transaction.atomic():
         rows = lock_balances(account_id, market, wanted)
         torn = OrderRequest.objects.filter(
-            Q(state__in=OPEN_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
+            Q(state__in=DOUBT_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
         unbooked = Order.objects.filter(
-            account_id=account_id, market=market, fills_complete=False, executed_quantity__gt=0
+            Q(fills_complete=False, executed_quantity__gt=0)
+            | (Q(updated_at__gte=asked_at, asked_at__isnull=False) & ~Q(type="MARKET")),
+            account_id=account_id,
+            market=market,
         )
-        if torn.exists() or unbooked.exists():
+        if torn.exists() or unbooked.exists() or hides_a_fill(account_id, market, quote, answer):
             return False
         for asset, row in rows.items():
             row.free, row.asked_at = free.get(asset, ZERO), asked_at
             row.save(update_fields=["free", "asked_at"])
     return True
+
+
+def hides_a_fill(account_id: int, market: str, quote: str, answer: Mapping[str, Any]) -> bool:
+    """Whether the exchange's account shows that a resting order of the journal has ended or traded.
+
+    Spot: less is locked than our orders lock. Futures: the position of a symbol with a resting order is not
+    the bot's; on an account that others trade on too, that proves nothing, and is not looked at.
+    """
+    wire = wire_of(market)
+    resting = Order.objects.filter(account_id=account_id, market=market, status__in=RESTING, live=True)
+    orders = list(resting.exclude(type="MARKET").select_related("account"))
+    if market == "spot":
+        locked, there = locked_by_requests(orders, quote), wire.locked(answer)
+        return any(there.get(asset, ZERO) < amount for asset, amount in locked.items())
+    symbols = {order.symbol for order in orders if order.account.is_exclusive}
+    if not symbols:
+        return False
+    rows = BotState.objects.filter(
+        bot__account_id=account_id, bot__market=market, bot__symbol__in=symbols, in_position=True
+    ).values_list("bot__symbol", "bot__position_type", "current_position_size_coins")
+    held = {symbol: -size if side == "short" else size for symbol, side, size in rows}
+    positions = wire.positions(answer)
+    return any(positions.get(symbol, ZERO) != held.get(symbol, ZERO) for symbol in symbols)
 
 
 def settle_payment(account_id: int, market: str, changes: Mapping[str, Decimal], at: datetime) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,13 +18,15 @@ from tradebot import failpoints
 from tradebot.binance import outage
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import limits, money, outbox, protocol, requests, setups
+from trading import kill, limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
-from trading.filters import check_order, lots_to_quantity
+from trading.deployments import nonce_in_force
+from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
-from trading.locks import lock_state
+from trading.locks import lock_state, lock_state_again
 from trading.models import BotState, Order, OrderRequest
-from trading.payloads import OrderForm, order_request
+from trading.payloads import CONDITIONAL, OrderForm, oco_request, order_request
+from trading.plan import lane_of
 from trading.types import Wish
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,15 @@ logger = logging.getLogger(__name__)
 # Refusals after which the signal may be tried again: clock, order count, request limit.
 RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
+READ_REQUEST = "SELECT * FROM trading_orderrequest WHERE id = %s"
 REJECTIONS_BEFORE_PAUSE = 3
+# Behind the list's id: the ids of an OCO's legs. Capitals: a small letter is a digit of base 36, and the leg
+# "s" of request 1 would have the id of request 1s, the 64th.
+LEG_LETTERS = {"STOP": "S", "TARGET": "T"}
+# A stop or target that the price has passed already (spot -2010 by its text, futures -2021).
+WOULD_TRIGGER = ("would trigger immediately", "The relationship of the prices for the orders is not correct")
+WOULD_TRIGGER_CODE = -2021
+ORDERS_IN_THE_WAY = -4118  # futures: open reduce-only orders leave nothing for this one to reduce
 REDUCE_ONLY_REJECTED = -2022  # futures: there is no position that the order could reduce
 # Futures refusals by which the symbol's leverage or the account's mode is not what was remembered.
 SETUP_CODES = frozenset({-2027, -2028, -4061})
@@ -50,52 +60,70 @@ class Target:
     position_type: str = "long"
 
 
-def lane_of(wish: Wish) -> str:
-    """Whatever can enlarge the position is in the entry lane."""
-    return "exit" if wish.purpose in ("EXIT", "STOP", "TARGET") else "entry"
+def within(wishes: Sequence[Wish], sellable: Decimal | None, rules: SymbolRules) -> tuple[Wish, ...]:
+    """The wishes of one request, exits cut down to what may be sold (base units; None: no bound); or none."""
+    if sellable is None or lane_of(wishes[0]) == "entry":
+        return tuple(wishes)
+    most = quantity_to_lots(rules, sellable)
+    return tuple(replace(wish, lots=min(wish.lots, most)) for wish in wishes) if most > 0 else ()
 
 
 def prepare(
     *,
     state: BotState,
     target: Target,
-    wish: Wish,
+    wishes: Sequence[Wish],
     rules: SymbolRules,
     now: datetime,
     server_ms: int,
     marks: limits.Marks | None = None,
+    changed: Sequence[str] = (),
 ) -> OrderRequest:
-    """Write the request and its order as PREPARED rows, reserve the money; the caller commits.
+    """Write the request and its orders as PREPARED rows, reserve the money; the caller commits.
 
-    The state row must be locked. `marks` are the limits across bots and the prices that they are reckoned
-    with, None for an exit or where there are no limits. Raises RiskVeto, with nothing written, when a filter,
-    the money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
+    `wishes` are one order, or the stop and the target of a spot position, which become one OCO. The state row
+    must be locked. `marks` are the limits across bots and the prices that they are reckoned with, None for an
+    exit or where there are no limits. `changed` are fields of the state that the caller has changed and not
+    saved: they are saved here, with the request. Raises RiskVeto, with nothing written, when a filter, the
+    money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
     """
-    quantity = lots_to_quantity(rules, wish.lots)
-    price = Decimal(repr(wish.price)) if wish.price is not None else None
-    lane = lane_of(wish)
-    violations = check_order(
-        rules,
-        type=wish.type,
-        quantity=quantity,
-        price=price or Decimal(0),
-        reduce_only=lane == "exit" and target.market == "futures",
-    )
-    if violations:
-        raise RiskVeto("; ".join(violations))
+    lane = lane_of(wishes[0])
+    quantity = lots_to_quantity(rules, wishes[0].lots)
+    worth = quantity * (_decimal(wishes[0].price) or Decimal(0))
+    for wish in wishes:
+        _check_filters(rules, wish, quantity, reduce_only=lane == "exit" and target.market == "futures")
     try:
         with transaction.atomic():
             reserved = (
-                money.reserve(target, rules, quantity * (price or Decimal(0)))
+                money.reserve(target, rules, worth)
                 if lane == "entry"
                 else money.Reservation(rules.quote, Decimal(0))
             )
             if lane == "entry" and marks is not None:
-                limits.check(target, rules, quantity * (price or Decimal(0)), now, marks)
-            return _insert(state, target, wish, quantity, lane, reserved, now, server_ms)
+                limits.check(target, rules, worth, now, marks)
+            request = _insert(state, target, wishes, quantity, reserved, now, server_ms)
+            state.save(update_fields=["seq", "epoch", "last_signal_time", *changed])
+            failpoints.reached("prepare.inserted")
+            if lane == "exit":
+                requests.note_exit(request, rules)
+            return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
         raise RiskVeto(_constraint_text(constraint or "")) from None
+
+
+def _check_filters(rules: SymbolRules, wish: Wish, quantity: Decimal, *, reduce_only: bool) -> None:
+    prices = [_decimal(price) for price in (wish.price, wish.stop_price) if price is not None]
+    for price in prices or [Decimal(0)]:
+        violations = check_order(
+            rules, type=wish.type, quantity=quantity, price=price or Decimal(0), reduce_only=reduce_only
+        )
+        if violations:
+            raise RiskVeto("; ".join(violations))
+
+
+def _decimal(price: float | None) -> Decimal | None:
+    return None if price is None else Decimal(repr(price))
 
 
 def _constraint_text(constraint: str) -> str:
@@ -109,9 +137,8 @@ def _constraint_text(constraint: str) -> str:
 def _insert(
     state: BotState,
     target: Target,
-    wish: Wish,
+    wishes: Sequence[Wish],
     quantity: Decimal,
-    lane: str,
     reserved: money.Reservation,
     now: datetime,
     server_ms: int,
@@ -119,49 +146,81 @@ def _insert(
     failpoints.reached("prepare.begin")
     state.seq += 1
     state.epoch += 1
-    own_id = client_id(settings.DEPLOYMENT_NONCE, target.bot_id, state.seq)
-    recv_window_ms = settings.TIMINGS.recv_window_ms
-    form = OrderForm(target.market, target.symbol, wish.side, wish.type, quantity, own_id, lane)
-    path, payload = order_request(form, ts_ms=server_ms, recv_window_ms=recv_window_ms)
+    own_id = client_id(nonce_in_force(now), target.bot_id, state.seq)
+    names = [own_id] if len(wishes) == 1 else [f"{own_id}{LEG_LETTERS[wish.purpose]}" for wish in wishes]
+    forms = [_form(target, wish, quantity, name) for wish, name in zip(wishes, names, strict=True)]
+    kind, path, payload = _said(own_id, forms, server_ms)
+    lane = lane_of(wishes[0])
+    common = {
+        "bot_id": target.bot_id,
+        "account_id": target.account_id,
+        "market": target.market,
+        "symbol": target.symbol,
+        "created_at": now,
+    }
     request = OrderRequest.objects.create(
-        bot_id=target.bot_id,
-        account_id=target.account_id,
-        market=target.market,
-        symbol=target.symbol,
+        **common,
         lane=lane,
+        kind=kind,
         client_id=own_id,
         path=path,
         payload=payload,
         ts_ms=server_ms,
-        recv_window_ms=recv_window_ms,
+        recv_window_ms=settings.TIMINGS.recv_window_ms,
         epoch=state.epoch,
-        created_at=now,
         reserved_asset=reserved.asset,
         reserved_amount=reserved.amount,
     )
-    Order.objects.create(
-        request=request,
-        bot_id=target.bot_id,
-        account_id=target.account_id,
-        market=target.market,
-        symbol=target.symbol,
-        purpose=wish.purpose,
-        part=wish.part,
-        side=wish.side,
-        type=wish.type,
-        quantity=quantity,
-        client_order_id=own_id,
-        signal_time=wish.signal_time,
-        signal_used=lane == "entry",
-        reason=wish.reason,
-        created_at=now,
-        updated_at=now,
+    Order.objects.bulk_create(
+        [
+            Order(
+                **common,
+                request=request,
+                purpose=wish.purpose,
+                part=wish.part,
+                side=wish.side,
+                type=wish.type,
+                quantity=quantity,
+                price=form.price,
+                stop_price=form.stop_price,
+                client_order_id=form.client_id,
+                signal_time=wish.signal_time,
+                signal_used=lane == "entry",
+                reason=wish.reason,
+                updated_at=now,
+            )
+            for wish, form in zip(wishes, forms, strict=True)
+        ]
     )
     if lane == "entry":
-        state.last_signal_time = wish.signal_time
-    state.save(update_fields=["seq", "epoch", "last_signal_time"])
-    failpoints.reached("prepare.inserted")
+        state.last_signal_time = wishes[0].signal_time
     return request
+
+
+def _form(target: Target, wish: Wish, quantity: Decimal, name: str) -> OrderForm:
+    """A MARKET order's price is what is expected, and no part of the order."""
+    return OrderForm(
+        target.market,
+        target.symbol,
+        wish.side,
+        wish.type,
+        quantity,
+        name,
+        lane_of(wish),
+        price=None if wish.type == "MARKET" else _decimal(wish.price),
+        stop_price=_decimal(wish.stop_price),
+    )
+
+
+def _said(own_id: str, forms: Sequence[OrderForm], server_ms: int) -> tuple[str, str, str]:
+    """Kind, path and payload of the request."""
+    times = {"ts_ms": server_ms, "recv_window_ms": settings.TIMINGS.recv_window_ms}
+    if len(forms) == 2:
+        path, payload = oco_request(own_id, forms[0], forms[1], **times)
+        return OrderRequest.Kind.ORDER_LIST, path, payload
+    path, payload = order_request(forms[0], **times)
+    is_conditional = forms[0].market == "futures" and forms[0].type in CONDITIONAL
+    return (OrderRequest.Kind.ALGO if is_conditional else OrderRequest.Kind.ORDER), path, payload
 
 
 def send(
@@ -173,15 +232,20 @@ def send(
     still_wanted: Callable[[BotState], str | None],
     rules: SymbolRules,
     now: Callable[[], datetime] = timezone.now,
+    bot: Any = None,
 ) -> OrderRequest:
     """Send the committed request once, under the bot's lock, and book the answer in the same transaction.
 
+    `bot` is the bot as it was read with its account a moment ago, where the caller has it.
     `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
     asked. Raises BotBusy when the lock can't be had within 2 s: the request stays PREPARED, for recovery.
     """
     with transaction.atomic(durable=True):
-        state = lock_state(bot_id, wait_seconds=2)
-        request = OrderRequest.objects.get(pk=request_id)
+        if bot is not None:
+            state = lock_state_again(bot, wait_seconds=2)
+        else:
+            state = lock_state(bot_id, wait_seconds=2)
+        request = OrderRequest.objects.raw(READ_REQUEST, [request_id])[0]
         if state.epoch != epoch or request.state != "PREPARED":
             return request
         refusal = _refusal(request, state, client.now_ms(), still_wanted)
@@ -197,7 +261,7 @@ def send(
             kind=answer.kind,
             reason=_reason(answer),
             is_duplicate=answer.is_duplicate,
-            hold_long=answer.hold_long,
+            hold_long=answer.hold_long or bool(outage.entries_stopped(client.source)),
         )
         request.code, request.http_status = answer.code, answer.http_status
         sent = _apply(request, state, event, answer, client, rules, now())
@@ -211,7 +275,7 @@ def _refusal(
     if not protocol.may_send(requests.view(request), now_ms):
         return "not sent: half of its time window had passed"
     if request.lane == "entry":
-        why_not = still_wanted(state)
+        why_not = kill.entries_barred(state.bot) or still_wanted(state)
         return f"not sent: {why_not}" if why_not else None
     return None
 
@@ -258,20 +322,49 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
         state.last_signal_time = _last_used_signal(request.bot_id)
     if request.market == "futures" and request.code in SETUP_CODES:
         setups.forget(request.account_id, request.symbol)
-    if request.state == "REJECTED" and not retriable and not finds_no_position(request):
+    if came_too_late(request):
+        text = f"the price had passed the stop or target when it was placed: {request.reason}"
+        state.exit_wanted = state.exit_wanted or text[:200]
+        state.exit_wanted_since = state.exit_wanted_since or now
+    elif request.state == "REJECTED" and not retriable and not _is_explained(request):
         state.rejections_in_a_row += 1
         if state.rejections_in_a_row >= REJECTIONS_BEFORE_PAUSE:
             state.hold = "orders"
     if answer is not None and answer.key_refused:
         state.hold = "key"
-    state.save(update_fields=["last_signal_time", "rejections_in_a_row", "hold"])
+    state.save(
+        update_fields=[
+            "last_signal_time",
+            "rejections_in_a_row",
+            "hold",
+            "exit_wanted",
+            "exit_wanted_since",
+        ]
+    )
     outbox.request_failed(request, state, now)
     logger.warning("request %s of bot %s: %s", request.client_id, request.bot_id, request.reason)
+
+
+def _is_explained(request: OrderRequest) -> bool:
+    """Whether the refusal says nothing against the bot: what it wanted to sell may have been sold already."""
+    if finds_no_position(request):
+        return True
+    late = OrderRequest.objects.filter(bot_id=request.bot_id, lane="exit", state="LATE")
+    return request.lane == "exit" and late.exists()
 
 
 def finds_no_position(request: OrderRequest) -> bool:
     """Whether the exchange said that the position is gone or smaller: to be asked for, never repeated."""
     return (request.market, request.lane, request.code) == ("futures", "exit", REDUCE_ONLY_REJECTED)
+
+
+def came_too_late(request: OrderRequest) -> bool:
+    """Whether a stop or target was refused because the price had passed it: then the position is left."""
+    if request.state != "REJECTED" or request.lane != "exit":
+        return False
+    if request.market == "futures":
+        return request.code == WOULD_TRIGGER_CODE
+    return any(text in request.reason for text in WOULD_TRIGGER)
 
 
 def _last_used_signal(bot_id: int) -> datetime | None:

@@ -157,6 +157,27 @@ def held(bot: Any, hold: str, reason: str, now: datetime) -> None:
     )
 
 
+def account_changed(account: Any, what: str, reason: str, now: datetime, key: object = "") -> None:
+    """Tell of something about an account that is no single bot's: a deposit, somebody else's order.
+
+    At most once an hour for the same `what` and `key`.
+    """
+    payload = {
+        "bot": f"account {account.name}",
+        "account": account.name,
+        "environment": account.environment,
+        "error": what,
+        "reason": reason,
+    }
+    notify(
+        event=Event.ERROR,
+        user_id=account.user_id,
+        payload=payload,
+        once=f"account:{account.pk}:{what}:{key}:{_hour(now)}"[:120],
+        now=now,
+    )
+
+
 def _hour(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y-%m-%dT%H}"
 

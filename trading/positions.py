@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db import connection
 
 from marketdata.types import SymbolRules
 from trading.filters import below_minimum, lots_to_quantity, quantity_to_lots
@@ -15,12 +15,18 @@ from trading.models import Adjustment, BotState, Order
 from trading.types import Protection
 
 PRICE_PLACES = Decimal("1e-18")
+# what the entries of one signal executed
+ENTRIES = """
+SELECT sum(executed_quantity), sum(executed_quote) FROM trading_order
+WHERE bot_id = %s AND purpose IN ('ENTRY', 'DCA') AND signal_time = %s AND executed_quantity > 0
+"""
 
 
 def dust_written_off(bot_id: int) -> Decimal:
     """The sum of the bot's adjustments, in base units; dust is negative."""
-    total = Adjustment.objects.filter(bot_id=bot_id).aggregate(total=Sum("quantity"))["total"]
-    return total or Decimal(0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(quantity) FROM trading_adjustment WHERE bot_id = %s", [bot_id])
+        return cursor.fetchone()[0] or Decimal(0)
 
 
 def is_sellable(quantity: Decimal, rules: SymbolRules | None, price: Decimal | None) -> bool:
@@ -71,8 +77,32 @@ def update(
     _close(state, order, filled_at)
 
 
+def write_off_unsellable(
+    *, state: BotState, rules: SymbolRules, price: Decimal | None, now: datetime
+) -> str | None:
+    """Call a spot position that the exchange would not take at this price dust, and close it.
+
+    The state is locked; it is saved. Gives the sentence for the owner, None when it can be sold. A position
+    may fall below the least notional, and would keep its slot for ever.
+    """
+    size = state.current_position_size_coins
+    if state.bot.market != "spot" or not state.in_position or is_sellable(size, rules, price):
+        return None
+    worth = "" if price is None else f", worth {size * price:.2f} {rules.quote}"
+    reason = f"dust: {size.normalize():f} {rules.base}{worth}, can't be sold; it was written off"
+    _write_off(state, None, size, rules, now, reason)
+    _close(state, None, now)
+    state.save()
+    return reason
+
+
 def _write_off(
-    state: BotState, order: Order | None, size: Decimal, rules: SymbolRules | None, now: datetime
+    state: BotState,
+    order: Order | None,
+    size: Decimal,
+    rules: SymbolRules | None,
+    now: datetime,
+    reason: str = "",
 ) -> None:
     Adjustment.objects.create(
         account_id=state.bot.account_id,
@@ -80,7 +110,8 @@ def _write_off(
         asset=rules.base if rules else state.bot.symbol,
         quantity=-size,
         kind="dust",
-        reason=f"what was left after {order.client_order_id if order else 'a change from outside'} "
+        reason=reason
+        or f"what was left after {order.client_order_id if order else 'a change from outside'} "
         "is too small for an order",
         created_at=now,
     )
@@ -93,15 +124,14 @@ def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: dateti
         state.entry_signal_time = order.signal_time if order else None
         state.protection = asdict(_protection(state.bot))
         state.trailing_stop_price = None
+        if wants_stop(state):
+            state.naked_since = filled_at
     state.current_position_size_coins = size
-    entries = Order.objects.filter(
-        bot_id=state.bot_id,
-        purpose__in=["ENTRY", "DCA"],
-        signal_time=state.entry_signal_time,
-        executed_quantity__gt=0,
-    ).aggregate(quantity=Sum("executed_quantity"), quote=Sum("executed_quote"))
-    if entries["quantity"]:
-        state.entry_price = (entries["quote"] / entries["quantity"]).quantize(PRICE_PLACES)
+    with connection.cursor() as cursor:
+        cursor.execute(ENTRIES, [state.bot_id, state.entry_signal_time])
+        quantity, quote = cursor.fetchone()
+    if quantity:
+        state.entry_price = (quote / quantity).quantize(PRICE_PLACES)
 
 
 def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:
@@ -114,6 +144,32 @@ def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:
     state.protection = None
     state.trailing_stop_price = None
     state.exit_wanted, state.exit_wanted_since = "", None
+    state.stop_passed_at = None
+    clothe(state, filled_at)
+
+
+def wants_stop(state: BotState) -> bool:
+    """Whether the position should have a stop on the exchange: a pinned one, or a trailing one."""
+    if not state.in_position:
+        return False
+    pinned = state.protection or {}
+    return pinned.get("stop_loss_perc") is not None or state.trailing_stop_price is not None
+
+
+def note_stop(state: BotState, *, is_live: bool, now: datetime) -> None:
+    """Keep since when the position is without its stop on the exchange, and the longest that it ever was."""
+    if is_live or not wants_stop(state):
+        clothe(state, now)
+    elif state.naked_since is None:
+        state.naked_since = now
+
+
+def clothe(state: BotState, now: datetime) -> None:
+    """The position is protected, or over: end the time for which it was not."""
+    if state.naked_since is not None:
+        seconds = max(0.0, (now - state.naked_since).total_seconds())
+        state.naked_longest_seconds = max(state.naked_longest_seconds, seconds)
+        state.naked_since = None
 
 
 def _protection(bot: Any) -> Protection:

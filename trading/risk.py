@@ -145,6 +145,11 @@ def will_veto(bot: BotView, state: StateView) -> str | None:
     return None
 
 
+def kill_veto(market: MarketView) -> str | None:
+    """A kill switch that covers the bot."""
+    return market.kill_switch or None
+
+
 def doubt_veto(state: StateView) -> str | None:
     """An earlier entry whose outcome nobody knows yet."""
     return "an earlier entry is in doubt; its outcome is being asked for" if state.entry_in_doubt else None
@@ -159,6 +164,7 @@ def entry_vetoes(bot: BotView, state: StateView, market: MarketView, now: dateti
     """Everything that forbids an entry now, apart from the strategy's own no and the size."""
     found = (
         will_veto(bot, state),
+        kill_veto(market),
         daily_trades_veto(bot, day),
         daily_loss_veto(bot, day),
         daily_target_veto(bot, day),

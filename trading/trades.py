@@ -38,11 +38,16 @@ class _Sum:
 
 
 def write_trades(
-    state: BotState, fills: Sequence[Fill], realized: Iterable[Decimal], rules: SymbolRules | None
+    state: BotState,
+    fills: Sequence[Fill],
+    realized: Iterable[Decimal],
+    rules: SymbolRules | None,
+    booked: Order | None = None,
 ) -> None:
     """Write the trades that are missing; those whose realised PnL a late fill changed are corrected.
 
-    `fills` are all of the bot's, oldest first, and `realized` the net PnL of each.
+    `fills` are all of the bot's, oldest first, and `realized` the net PnL of each. `booked` is an order in
+    hand, as it was saved.
     """
     own: dict[int, _Sum] = {}
     external: dict[int, _Sum] = {}
@@ -54,17 +59,22 @@ def write_trades(
         entry.fills.append(fill)
         entry.realized += pnl
         entry.commission += commission_in_quote(fill, rules)
-    _write_own(state, own)
+    _write_own(state, own, booked)
     _write_external(state, external)
 
 
-def _write_own(state: BotState, sums: dict[int, _Sum]) -> None:
-    known = {trade.order_id: trade for trade in Trade.objects.filter(order_id__in=sums)}
-    for order_id, trade in known.items():
-        if order_id is not None and trade.realized_pnl != sums[order_id].realized:
-            Trade.objects.filter(pk=trade.pk).update(realized_pnl=sums[order_id].realized)
-    complete = Order.objects.filter(pk__in=set(sums) - set(known), fills_complete=True)
-    for order in complete:
+def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> None:
+    trades = Trade.objects.filter(order_id__in=sums).order_by()
+    known = dict(trades.values_list("order_id", "realized_pnl"))
+    for order_id, realized in known.items():
+        if order_id is not None and realized != sums[order_id].realized:
+            Trade.objects.filter(order_id=order_id).update(realized_pnl=sums[order_id].realized)
+    missing = set(sums) - set(known)
+    orders = [booked] if booked is not None and booked.pk in missing and booked.fills_complete else []
+    missing -= {booked.pk} if booked is not None else set()
+    if missing:
+        orders = [*Order.objects.filter(pk__in=missing, fills_complete=True), *orders]
+    for order in orders:
         found = sums[order.pk]
         trade = Trade.objects.create(
             bot_config_id=order.bot_id,

@@ -69,6 +69,8 @@ class StateView:
     daily_trades_count: int = 0
     daily_limit: str | None = None  # "loss" or "target", once reached on trading_day with what was unrealised
     realized_total: float = 0.0  # realised since ever, for compounding
+    live: tuple[LiveOrder, ...] = ()  # the bot's orders that may work on the exchange
+    stop_passed_at: datetime | None = None  # since when the price was seen beyond a resting stop or target
     entry_in_doubt: bool = False  # an entry request is PREPARED, UNKNOWN, LATE or QUARANTINED
     exit_in_doubt: bool = False
     hold: str | None = (
@@ -105,6 +107,7 @@ class MarketView:
     interval_ms: int
     entries_allowed: bool = True  # False when the request budget or an outage stops entries
     entries_note: str = ""  # why, when they are not
+    kill_switch: str = ""  # why a kill switch bars entries, when one does
     maintenance_rate: float | None = None  # futures: of the symbol's first tier, where it is known
 
 
@@ -135,6 +138,8 @@ class LiveOrder:
     price: float | None = None
     stop_price: float | None = None
     client_order_id: str = ""
+    request_id: int = 0  # orders of one request are withdrawn together
+    in_doubt: bool = False  # its request is open: nobody knows yet whether it exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,9 @@ class Decision:
 
     `reasons` are sentences for the owner, the most telling first. `exit_wanted` is the reason that must be
     remembered in the same commit as the EXIT. `trailing_stop_price` is a moved stop to remember, else None;
-    `daily_limit` a limit ("loss", "target") that the day has just reached.
+    `daily_limit` a limit ("loss", "target") that the day has just reached. `stop_passed`: the price stands
+    beyond an order that rests on the exchange, which should have traded: it is to be asked for.
+    `is_dust`: the position should be left and the exchange would not take it; it is written off.
     """
 
     status: str
@@ -152,9 +159,11 @@ class Decision:
     exit_wanted: str | None = None
     trailing_stop_price: float | None = None
     daily_limit: str | None = None
+    is_dust: bool = False
+    stop_passed: bool = False
 
     @property
-    def acts(self) -> bool:
-        """Whether a run is needed: something to place or to remember."""
+    def has_news(self) -> bool:
+        """Whether a run is needed even if every wished order exists: something to remember or to ask for."""
         to_remember = (self.trailing_stop_price, self.daily_limit)
-        return bool(self.wishes) or any(value is not None for value in to_remember)
+        return self.stop_passed or self.is_dust or any(value is not None for value in to_remember)

@@ -21,7 +21,7 @@ Amounts = dict[str, Decimal]  # by asset
 class OrderSaid:
     """An order as the exchange has it: quantities in base units, `quote` is what was executed in quote."""
 
-    order_id: int
+    order_id: int | None  # None: a conditional order that has not become an order yet
     status: str
     executed: Decimal
     quote: Decimal
@@ -63,6 +63,12 @@ class Wire(Protocol):
 
     def total(self, account: Body) -> Amounts:
         """What the account has, what open orders lock included."""
+
+    def locked(self, account: Body) -> Amounts:
+        """What open orders lock of the account's balances."""
+
+    def positions(self, account: Body) -> Amounts:
+        """The signed positions by symbol that the answer shows; none where there are no positions."""
 
 
 class SpotWire:
@@ -107,6 +113,14 @@ class SpotWire:
         """Free and locked."""
         return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in account["balances"]}
 
+    def locked(self, account: Body) -> Amounts:
+        """As the answer has it."""
+        return {row["asset"]: Decimal(row["locked"]) for row in account["balances"]}
+
+    def positions(self, account: Body) -> Amounts:
+        """None."""
+        return {}
+
 
 class FuturesWire:
     """USDS-M futures: answers hold no fills; the wallet changes by realised PnL, fees and funding only."""
@@ -150,6 +164,17 @@ class FuturesWire:
         """The same: margin does not leave the wallet."""
         return self.free(account)
 
+    def locked(self, account: Body) -> Amounts:
+        """Nothing."""
+        return {}
+
+    def positions(self, account: Body) -> Amounts:
+        """Version 3 lists positions that are open (USDS-M "Account Information V3")."""
+        found: Amounts = defaultdict(Decimal)
+        for row in account.get("positions", ()):
+            found[row["symbol"]] += Decimal(row["positionAmt"])
+        return dict(found)
+
 
 _WIRES: Mapping[str, Wire] = {"spot": SpotWire(), "futures": FuturesWire()}
 
@@ -157,6 +182,28 @@ _WIRES: Mapping[str, Wire] = {"spot": SpotWire(), "futures": FuturesWire()}
 def wire_of(market: str) -> Wire:
     """The reader of a market's answers."""
     return _WIRES[market]
+
+
+def legs_of(kind: str, client_id: str, body: Body) -> dict[str, Body]:
+    """By client id of the order, what an answer says of it, as Wire.order reads it.
+
+    A list says it under "orderReports" (rest-api.md, "OCO"). A conditional order has no order until it has
+    triggered; from then on the order that it became says it (USDS-M "Query Algo Order").
+    """
+    if kind == "order_list":
+        reports = body.get("orderReports", ())
+        # a cancel's report has the cancel's own id under clientOrderId
+        return {one.get("origClientOrderId") or one["clientOrderId"]: one for one in reports}
+    if kind == "algo":
+        actual = body.get("actualOrder")
+        return {client_id: actual if actual is not None else {"status": body["algoStatus"]}}
+    return {client_id: body}
+
+
+def list_id_of(kind: str, body: Body) -> int | None:
+    """The exchange's number of a list or of a conditional order."""
+    name = {"order_list": "orderListId", "algo": "algoId"}.get(kind)
+    return None if name is None or name not in body else int(body[name])
 
 
 def position_of(rows: list[dict[str, Any]], symbol: str) -> Decimal:
@@ -169,7 +216,7 @@ def position_of(rows: list[dict[str, Any]], symbol: str) -> Decimal:
 
 def _order(body: Body, quote_field: str) -> OrderSaid:
     return OrderSaid(
-        order_id=int(body["orderId"]),
+        order_id=int(body["orderId"]) if "orderId" in body else None,
         status=str(body.get("status", "NEW")),
         executed=Decimal(body.get("executedQty", "0")),
         quote=Decimal(body.get(quote_field, "0")),

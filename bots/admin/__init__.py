@@ -7,15 +7,20 @@ from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, DeadLetterAdmin, ScreenRunAdmin
+from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
+from bots.admin.orphans import AccountSweepAdmin, OrphanAdmin
 
 __all__ = [
+    "AccountSweepAdmin",
     "BotConfigAdmin",
     "BotInboxAdmin",
     "BotRunAdmin",
     "DeadLetterAdmin",
     "DeliveryAdmin",
+    "KillSwitchAdmin",
     "NotificationChannelAdmin",
+    "OrphanAdmin",
     "ScreenRunAdmin",
 ]
 

@@ -114,7 +114,7 @@ class BotConfigAdmin(OwnedAdmin):
     def outlook(self, bot: BotConfig) -> str:
         """What a look would decide now, and why; reckoned when somebody opens the page."""
         try:
-            decision = explain(bot, now())
+            decision = explain(bot, now()).decision
         except TradebotError as error:
             return str(error)
         except redis.RedisError:

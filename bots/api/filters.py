@@ -16,6 +16,7 @@ from drf_spectacular.utils import extend_schema_field
 from bots.models import BotRun
 from bots.notifications.models import Delivery, NotificationChannel
 from tradebot.inputs import shown
+from trading.models import KillSwitch, Orphan
 from trading.models.fields import Market
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
@@ -204,3 +205,25 @@ class LimitsFilters(Filters):
 
     account = IdFilter(field_name="account_id")
     ordering = Ordering(id="id", updated_at="updated_at")
+
+
+class KillSwitchFilters(Filters):
+    """Kill switches; `in_force` are those that were not lifted."""
+
+    scope = OneOf(KillSwitch.Scope.values)
+    in_force = Flag(field_name="lifted_at", lookup_expr="isnull")
+    account = IdFilter(field_name="account_id")
+    bot = IdFilter(field_name="bot_id")
+    ordering = Ordering(id="id", set_at="set_at")
+
+
+class OrphanFilters(Filters):
+    """Orders that the journal lacks."""
+
+    account = IdFilter(field_name="account_id")
+    bot = IdFilter(field_name="bot_id")
+    market = OneOf(Market.values)
+    symbol = SymbolFilter()
+    kind = OneOf(Orphan.Kind.values)
+    open = Flag(field_name="resolved_at", lookup_expr="isnull")
+    ordering = Ordering(id="id", found_at="found_at")

@@ -10,13 +10,14 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from bots import kill_check
 from bots.models import BotConfig, BotInbox, BotRun
 from bots.notifications.models import Delivery, NotificationChannel
 from bots.notifications.services import EVENTS
 from bots.validation import FIELDS
 from tradebot.clock import now
 from trading import limits_service
-from trading.models import BotState, ExchangeAccount, RiskLimits, Trade
+from trading.models import BotState, ExchangeAccount, KillSwitch, Orphan, RiskLimits, Trade
 
 
 def plain(value: Decimal | None) -> str | None:
@@ -115,10 +116,11 @@ class BotStateSerializer(RowSerializer):
 
     @extend_schema_field(OutlookSerializer(allow_null=True))
     def get_outlook(self, state: BotState) -> dict[str, Any] | None:
-        decision = self.context["view"].outlook
-        if decision is None:
+        explained = self.context["view"].outlook
+        if explained is None:
             return None
-        return {"acts": decision.acts, "status": decision.status, "reasons": list(decision.reasons)}
+        decision = explained.decision
+        return {"acts": explained.acts, "status": decision.status, "reasons": list(decision.reasons)}
 
     def get_outlook_error(self, state: BotState) -> str:
         return str(self.context["view"].outlook_error)
@@ -269,6 +271,40 @@ class LimitsSettingsSerializer(RowSerializer):
     class Meta:
         model = RiskLimits
         fields = ("account", *limits_service.FIELDS)
+
+
+class KillSwitchSerializer(RowSerializer):
+    """A kill switch; in force while lifted_at is null."""
+
+    class Meta:
+        model = KillSwitch
+        exclude = ["key"]
+
+
+class KillSwitchSettingsSerializer(RowSerializer):
+    """What is sent to set one; bots.kill_check is what judges it. user is for superusers."""
+
+    class Meta:
+        model = KillSwitch
+        fields = kill_check.FIELDS
+
+
+class KillSwitchLiftSerializer(RowSerializer):
+    """Why it is lifted, for the audit log; may be left out."""
+
+    reason = serializers.CharField(required=False, max_length=100)
+
+    class Meta:
+        model = KillSwitch
+        fields = ("reason",)
+
+
+class OrphanSerializer(RowSerializer):
+    """An order on the exchange that the journal lacks; `resolved_at` is null while it is open."""
+
+    class Meta:
+        model = Orphan
+        exclude = ["body", "by"]
 
 
 def _is_today(state: BotState) -> bool:

@@ -7,8 +7,10 @@ from django.urls import path, re_path, register_converter
 from bots.api.accounts import AccountViewSet
 from bots.api.auth import LoginView, LogoutView
 from bots.api.bots import BotViewSet
+from bots.api.kill_switches import KillSwitchViewSet
 from bots.api.limits import LimitsViewSet
 from bots.api.notifications import ChannelViewSet, DeliveryViewSet
+from bots.api.orphans import OrphanViewSet
 from bots.api.runs import BotRunViewSet, RunViewSet
 from bots.api.schema import DocsView, NothingHereView, SchemaView
 from bots.api.summary import SummaryView
@@ -80,6 +82,21 @@ urlpatterns = [
     ),
     path("v1/limits/", LimitsViewSet.as_view(LIST), name="limits"),
     path("v1/limits/<row:id>/", LimitsViewSet.as_view(PART), name="limits-row"),
+    path("v1/kill-switches/", KillSwitchViewSet.as_view(LIST), name="kill-switches"),
+    path("v1/kill-switches/<row:id>/", KillSwitchViewSet.as_view({"get": "retrieve"}), name="kill-switch"),
+    path(
+        "v1/kill-switches/<row:id>/lift/",
+        KillSwitchViewSet.as_view({"post": "lift"}),
+        name="kill-switch-lift",
+    ),
+    path("v1/orphans/", OrphanViewSet.as_view({"get": "list"}), name="orphans"),
+    path("v1/orphans/<row:id>/", OrphanViewSet.as_view({"get": "retrieve"}), name="orphan"),
+    *(
+        path(
+            f"v1/orphans/<row:id>/{action}/", OrphanViewSet.as_view({"post": action}), name=f"orphan-{action}"
+        )
+        for action in ("adopt", "cancel")
+    ),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),
     path("v1/auth/login/", LoginView.as_view(), name="login"),

@@ -269,7 +269,7 @@ def test_the_name_of_a_bot_is_shown_escaped_everywhere(browser: Client, account:
 
 
 def test_the_page_of_a_bot_says_what_the_next_look_would_decide(browser: Client, bot: BotConfig) -> None:
-    reasons = explain(bot, now()).reasons
+    reasons = explain(bot, now()).decision.reasons
     assert reasons
     assert reasons[0] in page(browser, BOT_CHANGE, bot.pk)
 

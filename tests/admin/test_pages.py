@@ -42,6 +42,7 @@ from trading.models import (
     ExchangeAccount,
     Fill,
     FundingPayment,
+    KillSwitch,
     OutboxMessage,
     RiskLimits,
     Trade,
@@ -115,6 +116,16 @@ def fill_everything(account: ExchangeAccount, bot: BotConfig, count: int = 1) ->
         Delivery.objects.create(message=message, channel=channel, next_try_at=NOW, created_at=NOW)
         if number == 0:
             RiskLimits.objects.create(user=account.user, account=account, max_open_positions=3)
+        KillSwitch.objects.create(
+            scope="bot",
+            user=bot.user,
+            bot=bot,
+            key=f"bot:{bot.pk}",
+            reason=f"STRANGE {number}",
+            set_by=bot.user,
+            set_at=NOW,
+            lifted_at=NOW if number else None,
+        )
         BotInbox.objects.create(bot=bot, kind="run", source_id=f"test {number}", created_at=NOW)
         BotRun.objects.create(bot=bot, trigger="minute", key=f"{number}", slot=NOW, started_at=NOW)
         DeadLetter.objects.create(

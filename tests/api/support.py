@@ -14,7 +14,7 @@ from bots.models import BotConfig, BotRun
 from bots.notifications.models import NotificationChannel
 from bots.notifications.services import channel_create
 from tests.support.owners import NOW, make_order, make_request
-from trading.models import Trade
+from trading.models import Orphan, Trade
 
 ROOT = "/api/v1/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -84,6 +84,23 @@ def make_trade(bot: BotConfig, number: int = 0, **changes: Any) -> Trade:
         "created_at": NOW + timedelta(minutes=number),
     }
     return Trade.objects.create(**values | changes)
+
+
+def make_orphan(account: Any, number: int = 1, **changes: Any) -> Orphan:
+    """An order on the exchange that the journal lacks."""
+    values = {
+        "market": "spot",
+        "symbol": "BTCUSDT",
+        "kind": "orphan",
+        "client_id": f"tb1-tests0-1-{number}",
+        "exchange_id": number,
+        "side": "BUY",
+        "type": "LIMIT",
+        "quantity": Decimal(1),
+        "status": "NEW",
+        "found_at": NOW,
+    }
+    return Orphan.objects.create(account=account, **values | changes)
 
 
 def make_run(bot: BotConfig, number: int = 0, **changes: Any) -> BotRun:

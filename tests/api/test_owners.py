@@ -10,8 +10,17 @@ from bots import services
 from bots.api import urls
 from bots.models import BotConfig
 from bots.notifications.services import channel_test
-from tests.api.support import METHODS, Api, error_of, make_channel, make_run, make_trade
-from tests.support.owners import make_account, make_bot, make_owner, put_in_position, row_counts, values_of
+from bots.services_kill import begin as kill_begin
+from tests.api.support import METHODS, Api, error_of, make_channel, make_orphan, make_run, make_trade
+from tests.support.owners import (
+    NOW,
+    make_account,
+    make_bot,
+    make_owner,
+    put_in_position,
+    row_counts,
+    values_of,
+)
 from trading.limits_service import limits_create
 from trading.models import ExchangeAccount
 
@@ -30,6 +39,9 @@ def addresses(bot: BotConfig) -> Iterator[str]:
     ids["v1/notifications/channels/"] = [channel.pk]
     ids["v1/notifications/deliveries/"] = [channel_test(channel=channel, by=bot.user).pk]
     ids["v1/limits/"] = [limits.pk]
+    values = {"scope": "bot", "bot": bot.pk, "reason": "a test"}
+    ids["v1/kill-switches/"] = [kill_begin(by=bot.user, values=values, now=NOW).pk]
+    ids["v1/orphans/"] = [make_orphan(bot.account).pk]
     for route in WITH_ID:
         head, tail = route.split("<")
         for row in ids[head]:
@@ -43,7 +55,7 @@ def foreign(bot: BotConfig) -> BotConfig:
 
 
 def test_there_are_addresses_to_walk() -> None:
-    assert len(WITH_ID) == 16
+    assert len(WITH_ID) == 21
     assert {route.split("<")[0] for route in WITH_ID} == {
         "v1/bots/",
         "v1/accounts/",
@@ -51,6 +63,8 @@ def test_there_are_addresses_to_walk() -> None:
         "v1/notifications/channels/",
         "v1/notifications/deliveries/",
         "v1/limits/",
+        "v1/kill-switches/",
+        "v1/orphans/",
     }
 
 
@@ -112,7 +126,8 @@ def test_lists_and_the_summary_hold_ones_own_rows_only(api: Api, bot: BotConfig,
     assert api.get(f"trades/?bot_config={foreign.pk}")["results"] == []
     assert api.get(f"bots/?account={foreign.account_id}")["results"] == []
     list(addresses(foreign))
-    for path in ("notifications/channels/", "notifications/deliveries/", "limits/"):
+    paths = ("notifications/channels/", "notifications/deliveries/", "limits/", "kill-switches/", "orphans/")
+    for path in paths:
         assert api.get(path)["results"] == []
     summary = api.get("summary/")
     assert (summary["open_positions"], summary["bots"]) == ([], {"paused": 1})

@@ -24,8 +24,9 @@ from schemathesis.specs.openapi.checks import (
 from bots.api import urls
 from bots.models import BotConfig, BotInbox
 from bots.notifications.services import channel_test
+from bots.services_kill import begin as kill_begin
 from marketdata.symbols import cached
-from tests.api.support import Api, make_channel, make_run, make_trade
+from tests.api.support import Api, make_channel, make_orphan, make_run, make_trade
 from tests.support.owners import NOW
 from tradebot.binance.sources import source_for
 from trading.limits_service import limits_create
@@ -131,12 +132,15 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
     operations = [each for each in operations if not each.path.endswith("/auth/logout/")]
     operations.sort(key=lambda each: each.method == "delete")
     channel = make_channel(bot.user, kind="webhook", target="https://example.com/hook")
+    kill = {"scope": "bot", "bot": bot.pk, "reason": "a test"}
     ids = {
         "accounts": [bot.account_id],
         "bots": [bot.pk],
         "runs": [run.pk, f"inbox-{entry.pk}"],
         "notifications/channels": [channel.pk],
         "notifications/deliveries": [channel_test(channel=channel, by=bot.user).pk],
+        "kill-switches": [kill_begin(by=bot.user, values=kill, now=NOW).pk],
+        "orphans": [make_orphan(bot.account).pk],
         "limits": [limits_create(user=bot.user, account=bot.account, values={}).pk],
     }
     sent = 0
@@ -146,5 +150,5 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
             sent += walk(operation, token, ids.get(kind, []), mode)
-    assert len(operations) == 39
+    assert len(operations) == 43
     assert sent > 150

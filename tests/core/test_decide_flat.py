@@ -23,7 +23,7 @@ def buys(
 
 def assert_held(decision: Decision, *reasons: str, status: str = "waiting") -> None:
     assert decision == Decision(status, tuple(f"not buying: {reason}" for reason in reasons))
-    assert decision.acts is False
+    assert (decision.wishes, decision.has_news) == ((), False)
 
 
 def test_a_signal_that_nothing_forbids_is_an_entry() -> None:
@@ -43,7 +43,7 @@ def test_a_signal_that_nothing_forbids_is_an_entry() -> None:
             ),
         ),
     )
-    assert buys().acts is True
+    assert len(buys().wishes) == 1
 
 
 def test_a_futures_short_is_the_mirror() -> None:
@@ -199,7 +199,7 @@ def test_each_veto_alone_holds_with_its_status_and_reason(
     reason: str,
 ) -> None:
     decision = decide(bot(**config), StateView(**state), market(**view), NOW)
-    assert (decision.status, decision.wishes, decision.acts) == (status, (), False)
+    assert (decision.status, decision.wishes, decision.has_news) == (status, (), False)
     assert len(decision.reasons) == 1
     assert decision.reasons[0].startswith(("not buying: ", "not selling short: "))
     assert reason in decision.reasons[0]

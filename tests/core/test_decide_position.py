@@ -26,9 +26,17 @@ def left(reason: str, price: float | None, *, side: str = "SELL", lots: int = 10
 
 
 def test_it_holds_and_says_where_it_stands() -> None:
-    decision = decide(bot(), position(protection=STOP_2), at_price(101.2), NOW)
-    assert decision == Decision("in position", ("holding: price 101.2, stop 98 (-3.2 %), target 110",))
-    assert decision.acts is False
+    view = at_price(101.2, rules=rules(order_types=()))
+    decision = decide(bot(), position(protection=STOP_2), view, NOW)
+    assert decision == Decision(
+        "in position",
+        (
+            "holding: price 101.2, stop 98 (-3.2 %), target 110",
+            "BTCUSDT takes no stop order: it is watched at each look",
+            "BTCUSDT takes no target order: it is watched at each look",
+        ),
+    )
+    assert (decision.wishes, decision.has_news) == ((), False)
 
 
 def test_without_protection_it_just_holds() -> None:
@@ -65,7 +73,8 @@ def test_a_long_leaves_at_its_stop_and_at_its_target(price: float, reason: str |
 def test_a_short_is_the_mirror(price: float, reason: str | None) -> None:
     decision = decide(SHORT, position(protection=STOP_2), at_price(price), NOW)
     if reason is None:
-        assert (decision.status, decision.wishes) == ("in position", ())
+        assert decision.status == "in position"
+        assert [wish.purpose for wish in decision.wishes] == ["STOP", "TARGET"]
     else:
         assert decision == left(reason, price, side="BUY")
 
@@ -83,8 +92,8 @@ def test_the_trailing_stop_is_an_exit() -> None:
         "trailing stop: price 104 is at or below 104", 104.0
     )
     holding = decide(bot(), trailing, at_price(105.0), NOW)
-    assert holding.reasons == (
-        "holding: price 105, stop 98 (-6.7 %), trailing stop 104 (-1.0 %), target 110",
+    assert holding.reasons[0] == (
+        "holding: price 105, stop 98 (-6.7 %), trailing stop 104 (-1.0 %), target 110"
     )
 
 
@@ -238,10 +247,10 @@ def test_an_exit_is_capped_by_the_largest_order() -> None:
         (1, {"min_quantity": Decimal("0.002")}, "quantity 0.001 BTC is below the smallest allowed, 0.002"),
     ],
 )
-def test_dust_is_not_wished(lots: int, symbol: dict[str, object], sentence: str) -> None:
+def test_dust_is_written_off_instead_of_wished(lots: int, symbol: dict[str, object], sentence: str) -> None:
     state = position(position_lots=lots, exit_wanted="stopped")
     assert decide(bot(), state, at_price(100.0, rules=rules(**symbol)), NOW) == Decision(
-        "in position", (f"dust, too small for an order: {sentence}", "stopped")
+        "in position", (f"dust, too small for an order: {sentence}", "stopped"), is_dust=True
     )
 
 
@@ -316,11 +325,11 @@ def test_a_moved_trailing_stop_is_an_act_and_once_stored_it_is_none() -> None:
     view = at_price(105.0, signal=signal(close=105.0))
     state = position(protection=TRAIL)
     first = decide(bot(), state, view, NOW)
-    assert (first.acts, first.wishes) == (True, ())
+    assert (first.has_news, first.wishes) == (True, ())
     again = decide(
         bot(), dataclasses.replace(state, trailing_stop_price=first.trailing_stop_price), view, NOW
     )
-    assert again.acts is False
+    assert again.has_news is False
 
 
 @pytest.mark.parametrize("step", [0.0, 0.1])
@@ -387,13 +396,14 @@ def test_whatever_the_market_says_a_decision_is_sound(
     view = market(signal=says, price=Price(price, NOW - timedelta(seconds=age)))
     decision = decide(config, state, view, NOW)
     assert decision.reasons
-    assert len(decision.wishes) <= 1
+    purposes = [wish.purpose for wish in decision.wishes]
+    assert purposes in ([], ["EXIT"], ["STOP"], ["TARGET"], ["STOP", "TARGET"]) if lots else ([], ["ENTRY"])
     for wish in decision.wishes:
-        assert wish.purpose == ("EXIT" if lots else "ENTRY")
         assert wish.side == ("BUY" if is_long == (wish.purpose == "ENTRY") else "SELL")
         assert wish.lots > 0
         assert wish.purpose == "ENTRY" or wish.lots <= lots
         assert (decision.exit_wanted is not None) == (wish.purpose == "EXIT")
+        assert wish.purpose in ("ENTRY", "EXIT") or wish.stop_price > 0
     assert decide(config, state, view, NOW) == decision
 
 
@@ -401,9 +411,9 @@ def test_a_daily_limit_reached_with_unrealised_loss_is_remembered_until_the_next
     limited = bot(max_daily_loss_perc=1.0)
     held = position(trading_day=TODAY)
     deep = decide(limited, held, at_price(90.0), NOW)
-    assert (deep.daily_limit, deep.acts, deep.wishes) == ("loss", True, ())
+    assert (deep.daily_limit, deep.has_news, deep.wishes) == ("loss", True, ())
     known = position(trading_day=TODAY, daily_limit="loss")
-    assert decide(limited, known, at_price(90.0), NOW).acts is False
+    assert decide(limited, known, at_price(90.0), NOW).has_news is False
     flat = decide(limited, StateView(trading_day=TODAY, daily_limit="loss"), market(), NOW)
     assert (flat.status, flat.wishes) == ("paused (daily loss)", ())
     assert flat.reasons[0] == "not buying: daily loss: the limit of -10 was reached today"

@@ -208,7 +208,7 @@ def place_pair(rig: Rig, **ids: str):
     below = rig.new(
         "SELL", "STOP_LOSS_LIMIT", "2", price="94", stop_price="95", client_id=ids.get("below", "stop")
     )
-    return rig.exchange.engine.place_oco(rig.account, above, below, ids.get("list", "pair"), rig.now_ms)
+    return rig.exchange.engine.lists.place_oco(rig.account, above, below, ids.get("list", "pair"), rig.now_ms)
 
 
 def test_an_oco_locks_its_quantity_once(rig: Rig) -> None:
@@ -249,14 +249,14 @@ def test_an_oco_with_prices_the_wrong_way_round_is_refused(rig: Rig) -> None:
     above = rig.new("SELL", "LIMIT_MAKER", "2", price="99", client_id="a")
     below = rig.new("SELL", "STOP_LOSS_LIMIT", "2", price="94", stop_price="95", client_id="b")
     with pytest.raises(ApiError, match="relationship of the prices"):
-        rig.exchange.engine.place_oco(rig.account, above, below, "pair", rig.now_ms)
+        rig.exchange.engine.lists.place_oco(rig.account, above, below, "pair", rig.now_ms)
     assert rig.locked("XYZ") == 0
 
 
 def test_a_buying_oco_keeps_back_what_the_dearer_leg_needs(rig: Rig) -> None:
     above = rig.new("BUY", "STOP_LOSS_LIMIT", "2", price="106", stop_price="105", client_id="a")
     below = rig.new("BUY", "LIMIT_MAKER", "2", price="95", client_id="b")
-    rig.exchange.engine.place_oco(rig.account, above, below, "pair", rig.now_ms)
+    rig.exchange.engine.lists.place_oco(rig.account, above, below, "pair", rig.now_ms)
     assert rig.locked("USDT") == D("212")
     rig.step(120)
     assert rig.locked("USDT") == 0
@@ -325,7 +325,7 @@ def test_a_triggered_leg_that_rests_keeps_the_coins_of_the_pair(rig: Rig) -> Non
     rig.step(130)
     above = rig.new("SELL", "TAKE_PROFIT_LIMIT", "2", price="112", stop_price="108", client_id="target")
     below = rig.new("SELL", "STOP_LOSS", "2", stop_price="90", client_id="stop")
-    one, [stop, target] = rig.exchange.engine.place_oco(rig.account, above, below, "pair", rig.now_ms)
+    one, [stop, target] = rig.exchange.engine.lists.place_oco(rig.account, above, below, "pair", rig.now_ms)
     rig.step(300)
     assert (stop.status, target.status, one.status) == ("EXPIRED", "NEW", "EXECUTING")
     assert target.working_ms > rig.start_ms + 180_000

@@ -6,39 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradebot.timings import Timings
+from tests.protocol.support import TS, T, go, request
 from trading import protocol
 from trading.protocol import (
     Answered,
+    Archived,
     AskFailed,
     BarrierPassed,
     Book,
     Cancel,
     Evidence,
+    ExitChecked,
+    Expire,
     Found,
     Gather,
+    Leave,
     Looked,
     NotFound,
     NotSent,
     Pause,
     Query,
     Release,
-    Request,
+    Resolved,
     Wait,
+    Withdraw,
     step,
 )
-
-T = Timings()
-TS = 1_000_000
-
-
-def request(state="PREPARED", **changes) -> Request:
-    values = {"market": "spot", "lane": "entry", "ts_ms": TS, "recv_window_ms": 5000}
-    return Request(state=state, **values | changes)
-
-
-def go(one: Request, event: protocol.Event, now_ms: int) -> protocol.Step:
-    return step(one, event, now_ms, T)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +74,7 @@ def test_found_is_booked(state):
 
 def test_found_after_not_placed_is_booked_and_pauses_the_bot():
     after, effects = go(request("NOT_PLACED"), Found(), TS + 900_000)
-    assert (after.state, effects) == ("ACCEPTED", (Book(), Pause("drift")))
+    assert (after.state, effects) == ("ACCEPTED", (Book(), Withdraw(), Pause("drift")))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +93,7 @@ def test_hold_by_what_is_known_of_the_answer(changes, seconds):
 
 
 def test_not_found_is_not_final_within_the_hold():
-    doubt = request("UNKNOWN", answered=True, hold_long=False)
+    doubt = request("UNKNOWN", answered=True, hold_long=False, barrier_ms=TS + 6001, asked_count=2)
     end = TS + 5000 + 60_000
     after, effects = go(doubt, NotFound(), end)
     assert after.state == "UNKNOWN"
@@ -109,11 +102,15 @@ def test_not_found_is_not_final_within_the_hold():
 
 def test_the_whole_way_to_not_placed():
     doubt = request("UNKNOWN", answered=True, hold_long=False)
-    now = TS + 65_001
-    doubt, effects = go(doubt, NotFound(), now)
-    assert effects == (Cancel(),)
-    doubt, effects = go(doubt, BarrierPassed(), now)
+    doubt, effects = go(doubt, NotFound(), TS + 6000)
+    assert effects == (Wait(TS + 8000),)  # its window may be open yet
+    doubt, effects = go(doubt, NotFound(), TS + 8000)
+    assert effects == (Cancel(),)  # the hold does not delay the barrier
+    doubt, effects = go(doubt, BarrierPassed(), TS + 8000)
     assert effects == (Query(),)
+    doubt, effects = go(doubt, NotFound(), TS + 8000)
+    assert effects == (Wait(TS + 15_000),)
+    now = TS + 65_001
     doubt, effects = go(doubt, NotFound(), now)
     assert effects == (Wait(now + 10_000),)
     assert go(doubt, Looked(), now + 9_999)[1] == (Wait(now + 10_000),)
@@ -128,12 +125,29 @@ def test_two_disagreements_are_for_a_human():
     doubt, effects = go(doubt, Evidence(False, "balance differs"), TS + 100_000)
     assert (doubt.state, effects) == ("UNKNOWN", (Wait(TS + 110_000),))
     done, effects = go(doubt, Evidence(False, "balance differs"), TS + 110_000)
-    assert (done.state, done.reason, effects) == ("QUARANTINED", "balance differs", (Pause("doubt"),))
+    assert (done.state, done.reason) == ("QUARANTINED", "balance differs")
+    assert effects == (Leave(), Pause("doubt"))
 
 
-def test_a_day_of_doubt_is_for_a_human():
-    after, effects = go(request("UNKNOWN", answered=True), Looked(), TS + 5000 + 86_400_001)
-    assert (after.state, effects) == ("QUARANTINED", (Pause("doubt"),))
+def test_a_day_without_an_answer_is_for_a_human_who_is_told_after_three_questions():
+    doubt, now = request("UNKNOWN", answered=True), TS + 5000 + 86_400_001
+    assert go(doubt, Looked(), now)[1] == (Query(),)  # even if nobody asked for a day
+    for _ in range(3):
+        doubt, effects = go(doubt, AskFailed(), now)
+        assert doubt.state == "UNKNOWN"
+    doubt, effects = go(doubt, AskFailed(), now)
+    assert (doubt.state, effects) == ("QUARANTINED", (Leave(), Pause("doubt")))
+
+
+def test_with_the_exchanges_number_in_hand_not_found_is_a_lag_and_never_final():
+    doubt = request("UNKNOWN", answered=True, has_id=True, barrier_ms=TS, first_not_found_ms=TS)
+    after, effects = go(doubt, NotFound(), TS + 900_000)
+    assert (after.state, effects) == ("UNKNOWN", (Wait(TS + 902_000),))
+
+
+def test_what_the_exchange_has_archived_ended_without_a_fill():
+    after, effects = go(request("UNKNOWN", answered=True), Archived(), TS + 900_000)
+    assert (after.state, effects) == ("ACCEPTED", (Expire(),))
 
 
 def test_failed_questions_are_asked_again_ever_more_slowly():
@@ -141,35 +155,47 @@ def test_failed_questions_are_asked_again_ever_more_slowly():
     for _ in range(4):
         doubt, effects = go(doubt, AskFailed(), TS)
         waits.append(effects[0].until_ms - TS)
-    assert waits == [3000, 10_000, 30_000, 30_000]
+    assert waits == [2000, 7000, 30_000, 30_000]  # 1, 3 and 10 s after the doubt
 
 
 EVENTS = st.one_of(
     st.builds(Answered, st.sampled_from(["ACCEPTED", "REJECTED", "NOT_SENT", "UNKNOWN"]), st.just("r")),
     st.builds(NotSent, st.just("r")),
-    st.sampled_from([Looked(), Found(), NotFound(), AskFailed(), BarrierPassed()]),
+    st.sampled_from([Looked(), Found(), NotFound(), AskFailed(), BarrierPassed(), Archived()]),
     st.builds(Evidence, st.booleans(), st.just("r")),
+    st.builds(ExitChecked, st.booleans(), st.just("r")),
+    st.builds(Resolved, st.sampled_from(["ACCEPTED", "NOT_PLACED"]), st.just("r")),
 )
 LEGAL = {
     "PREPARED": {"ACCEPTED", "REJECTED", "NOT_SENT", "UNKNOWN", "NOT_PLACED", "LATE", "QUARANTINED"},
     "UNKNOWN": {"ACCEPTED", "NOT_PLACED", "LATE", "QUARANTINED"},
     "NOT_PLACED": {"ACCEPTED"},
-    "QUARANTINED": {"ACCEPTED"},
-    "LATE": {"ACCEPTED"},
+    "QUARANTINED": {"ACCEPTED", "NOT_PLACED"},
+    "LATE": {"ACCEPTED", "NOT_PLACED", "QUARANTINED"},
 }
 
 
-@given(st.lists(st.tuples(EVENTS, st.integers(0, 100_000_000)), max_size=30))
-def test_no_events_lead_out_of_the_legal_ways(events):
-    one = request()
+@given(
+    st.lists(st.tuples(EVENTS, st.integers(0, 100_000_000)), max_size=30),
+    st.sampled_from(["entry", "exit"]),
+    st.sampled_from(["spot", "futures"]),
+    st.booleans(),
+)
+def test_no_events_lead_out_of_the_legal_ways(events, lane, market, covers_two):
+    one = request(lane=lane, market=market, covers_two=covers_two)
     for event, after_ms in events:
         if isinstance(event, Answered) and one.state != "PREPARED":
             continue  # nobody sends twice
         if isinstance(event, NotSent) and one.state != "PREPARED":
             continue
+        if isinstance(event, ExitChecked) and (lane, market) != ("exit", "spot"):
+            continue  # nobody checks
         before = one.state
         one, effects = step(one, event, TS + after_ms, T)
         assert one.state == before or one.state in LEGAL.get(before, set())
-        ended = one.state not in ("PREPARED", "UNKNOWN")
+        assert one.state != "LATE" or lane == "exit"
+        left_by_person = before == "QUARANTINED" and one.state != before
+        assert not left_by_person or isinstance(event, Resolved)
+        ended = one.state not in protocol.ASKED
         assert not ended or not any(isinstance(effect, Query | Cancel | Gather) for effect in effects)
         assert not ended or one.state == "QUARANTINED" or one.reason

@@ -178,10 +178,10 @@ def test_a_screen_writes_no_status_over_a_row_that_is_locked_or_has_moved_on(des
     bot = desk.add_bot()
     epoch = desk.state(bot).epoch
     with HeldLock(bot.pk):
-        assert _write_statuses([(bot.pk, epoch, "paused")]) == 1
-    assert _write_statuses([(bot.pk, epoch + 1, "paused")]) == 1
+        assert _write_statuses([(bot.pk, epoch, "paused", "")]) == 1
+    assert _write_statuses([(bot.pk, epoch + 1, "paused", "")]) == 1
     assert desk.state(bot).status == "waiting"
-    assert _write_statuses([(bot.pk, epoch, "paused")]) == 0
+    assert _write_statuses([(bot.pk, epoch, "paused", "")]) == 0
     assert desk.state(bot).status == "paused"
 
 

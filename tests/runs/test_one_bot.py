@@ -104,16 +104,6 @@ def test_pnl_is_net_of_both_fees(desk):
     assert abs(pnl - (proceeds - cost_of_sold)) < Decimal("1e-15")
 
 
-def test_take_profit_sells_and_stop_loss_sells(desk):
-    bot = desk.add_bot(take_profit_perc="1", stop_loss_perc="2")
-    desk.go_to(AT_SIGNAL)
-    desk.run(bot)
-    desk.paper.control("/paper/price", {"symbol": "BTCUSDT", "price": "120"})
-    desk.wait(5)
-    assert desk.run(bot, key="target").outcome == "traded"
-    assert Order.objects.get(purpose="EXIT").reason.startswith("target: price 120")
-
-
 def test_a_paused_bot_still_leaves_at_its_stop(desk):
     bot = desk.add_bot(stop_loss_perc="2")
     desk.go_to(AT_SIGNAL)
@@ -122,8 +112,8 @@ def test_a_paused_bot_still_leaves_at_its_stop(desk):
     desk.paper.control("/paper/price", {"symbol": "BTCUSDT", "price": "90"})
     desk.wait(60)
     assert [call.bot_id for call in look([bot.pk], clock.now()).calls] == [bot.pk]
-    assert desk.run(bot).outcome == "traded"
-    assert Order.objects.get(purpose="EXIT").reason.startswith("stop-loss")
+    assert desk.run(bot).outcome == "filled"
+    assert Order.objects.get(purpose="STOP").status == "FILLED"
     assert desk.state(bot).status == "paused"
 
 
@@ -147,6 +137,5 @@ def test_without_prices_a_bot_in_position_is_run_and_asks_for_the_price_itself(d
     desk.paper.control("/paper/clock", {"now_ms": clock.to_ms(late)})
     clock.step_to(late)
     assert [call.bot_id for call in look([bot.pk], clock.now()).calls] == [bot.pk]
-    assert desk.run(bot).outcome == "traded"
-    assert Order.objects.get(purpose="EXIT").reason.startswith("stop-loss: price 50")
-    assert BotRun.objects.latest("id").reasons.startswith("stop-loss: price 50")
+    assert desk.run(bot).outcome == "filled"
+    assert Order.objects.get(purpose="STOP").status == "FILLED"

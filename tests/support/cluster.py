@@ -15,6 +15,7 @@ from tests.support.environment import child_environment
 from tradebot.processes import ProcessSpec, Supervisor
 
 QUEUES = ("screen", "exits", "entries")  # a screen's messages are sent before it is acknowledged
+RUNNING: list[Supervisor] = []
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,9 +36,11 @@ def running_workers(logs_dir: Path, specs: list[ProcessSpec]) -> Iterator[Superv
     """The workers, until the block ends; each is started again when it dies and poll() is called."""
     supervisor = Supervisor(specs, logs_dir)
     supervisor.start()
+    RUNNING.append(supervisor)
     try:
         yield supervisor
     finally:
+        RUNNING.remove(supervisor)
         supervisor.stop()
 
 
@@ -50,8 +53,11 @@ def two_workers(paper_url: str, **changes: str) -> list[ProcessSpec]:
     ]
 
 
-def wait_until_idle(timeout_seconds: float = 60.0) -> None:
-    """Wait until no message is queued or being worked on. Raises TimeoutError with the queue's name."""
+def wait_until_idle(timeout_seconds: float = 60.0, *, every_seconds: float = 0.002) -> None:
+    """Wait until no message is queued or being worked on. Raises TimeoutError with the queue's name.
+
+    Each look costs the machine some 0.5 ms, in this process and in Redis.
+    """
     broker = dramatiq.get_broker()
     end = time.monotonic() + timeout_seconds
     while True:
@@ -60,7 +66,7 @@ def wait_until_idle(timeout_seconds: float = 60.0) -> None:
             return
         if time.monotonic() > end:
             raise TimeoutError(f"queue {busy} is not empty after {timeout_seconds} s")
-        time.sleep(0.002)
+        time.sleep(every_seconds)
 
 
 def tail(logs_dir: Path, lines: int = 30) -> str:

@@ -26,6 +26,8 @@ HISTORY = 800  # candles before the signal: more than the warm-up of ema_rsi
 AFTER = 400
 SIGNAL = FIRST + timedelta(minutes=HISTORY)  # close of the candle that crosses
 
+OPENED: list[Desk] = []  # of the test that runs; its books are compared when it ends (tests/support/books.py)
+
 
 def crossing_closes(*, falls: bool = False) -> list[float]:
     """A slow fall, one candle that jumps by 0.8 % (EMA 9 crosses above 21 at RSI 66), and a flat rest.
@@ -135,4 +137,6 @@ def open_desk(
     owner = users.objects.create_user("owner", password="owner-password-1")
     account = account_create(user=owner, name="paper", environment="paper")
     feed = Feed(schedule.series_in_use, lambda slot: None, ExchangeClient, clock.now)
-    return Desk(paper, owner, account, feed, market)
+    desk = Desk(paper, owner, account, feed, market)
+    OPENED.append(desk)
+    return desk

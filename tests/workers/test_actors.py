@@ -24,6 +24,7 @@ WITHOUT_AGE = {  # delayed, or right however late
     "recover-bot",
     "reactivate-bots-daily-at-utc-midnight",
     "write-daily-summaries",
+    "carry-out-kill-switch",
 }
 
 
@@ -44,6 +45,8 @@ def test_these_are_the_actors():
         "empty-channel",
         "write-daily-summaries",
         "book-funding",
+        "wake-bots",
+        "carry-out-kill-switch",
         "warm_up_spot_symbols",
         "warm_up_futures_symbols",
     }

@@ -29,10 +29,12 @@ from tradebot.binance.sources import Source
 from tradebot.errors import RateLimited
 from tradebot.secrets import Secret
 
-Lane = Literal["entry", "exit", "background"]
+Lane = Literal["entry", "exit", "background", "sweep"]
 
-SHARE: Mapping[str, float] = {"entry": 0.80, "exit": 0.95, "background": 0.80}
+SHARE: Mapping[str, float] = {"entry": 0.80, "exit": 0.95, "background": 0.80, "sweep": 0.80}
+SWEEP_SHARE = 0.20  # reconciling may use this much of the weight in all, whatever else is left
 MINUTE_SECONDS = 60
+SWEEP = "SWEEP"  # stands for a header's suffix; the exchange has no such header
 LIMITS_CACHE_SECONDS = 60.0
 _INTERVAL_SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
 
@@ -90,6 +92,10 @@ def reserve(source: Source, weight: int, lane: Lane, *, orders: int = 0, account
     charges = [("W", Charge(_weight_key(source, now), weight, limits.weight_per_minute * share, 120))]
     waits = [_left_of(MINUTE_SECONDS, now)]
     gates = [_gate_key(source)]
+    if lane == "sweep":
+        own = Charge(_sweep_key(source, now), weight, limits.weight_per_minute * SWEEP_SHARE, 120)
+        charges.append((SWEEP, own))
+        waits.append(_left_of(MINUTE_SECONDS, now))
     if orders:
         gates.append(_order_gate_key(source, account))
         for limit in limits.orders:
@@ -106,6 +112,11 @@ def reserve(source: Source, weight: int, lane: Lane, *, orders: int = 0, account
             f"The exchange asked for a pause; it ends in {seconds:.0f} s.", retry_after_seconds=seconds
         )
     if taken.full is not None:
+        if reservation.charges[taken.full][0] == SWEEP:
+            raise RateLimited(
+                f"Reconciling has used its {SWEEP_SHARE:.0%} of the request weight; it goes on next minute.",
+                retry_after_seconds=waits[taken.full],
+            )
         what = "request weight" if taken.full == 0 else "number of orders"
         raise RateLimited(
             f"The {what} would pass {share:.0%} of the limit; the {lane} lane waits for the next window.",
@@ -134,6 +145,8 @@ def settle(
         if suffix == "W":
             name, current = "X-MBX-USED-WEIGHT-1M", charge.key == _weight_key(source, now)
             current = current and accurate
+        elif suffix == SWEEP:
+            name, current = "", False
         else:
             name, current = f"X-MBX-ORDER-COUNT-{suffix}", _is_current(charge.key, now)
         counted.append((charge, _count(headers.get(name)) if current else -1))
@@ -157,18 +170,24 @@ def usage(source: Source) -> UsedWeight:
     return UsedWeight(store.used(_weight_key(source, time.time())), limits_of(source).weight_per_minute)
 
 
+def sweep_usage(source: Source) -> UsedWeight:
+    """Weight that reconciling has used in the current minute, and its share of the limit."""
+    limit = int(limits_of(source).weight_per_minute * SWEEP_SHARE)
+    return UsedWeight(store.used(_sweep_key(source, time.time())), limit)
+
+
 def entries_allowed(source: Source) -> tuple[bool, str]:
     """Whether the budget lets entries go on, and if not, why."""
     try:
-        with_redis(lambda r: r.ping())
+        left_ms, used = store.look([_gate_key(source)], _weight_key(source, time.time()))
     except RedisDown as error:
         return False, str(error)
-    until = gate_until(source)
-    if until is not None:
+    if left_ms > 0:
+        until = datetime.now(UTC) + timedelta(milliseconds=left_ms)
         return False, f"The exchange asked for a pause until {until:%H:%M:%S} UTC."
-    now = usage(source)
-    if now.used >= now.limit * SHARE["entry"]:
-        return False, f"The request weight is above {SHARE['entry']:.0%} ({now.used} of {now.limit})."
+    limit = limits_of(source).weight_per_minute
+    if used >= limit * SHARE["entry"]:
+        return False, f"The request weight is above {SHARE['entry']:.0%} ({used} of {limit})."
     return True, ""
 
 
@@ -268,6 +287,10 @@ def _limits_key(source: Source) -> str:
 
 def _weight_key(source: Source, now: float) -> str:
     return f"budget:weight:{_counted_at(source)}:{settings.EGRESS_ID}:{int(now // MINUTE_SECONDS)}"
+
+
+def _sweep_key(source: Source, now: float) -> str:
+    return f"budget:sweep:{_counted_at(source)}:{settings.EGRESS_ID}:{int(now // MINUTE_SECONDS)}"
 
 
 def _orders_key(source: Source, account: str, limit: OrderLimit, now: float) -> str:

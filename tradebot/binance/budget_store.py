@@ -189,6 +189,25 @@ def gate_ms(gates: Sequence[str]) -> int:
         return local
 
 
+def look(gates: Sequence[str], counter: str) -> tuple[int, int]:
+    """gate_ms() and used() in one request to Redis. Raises RedisDown when it does not answer."""
+
+    def ask(client: redis.Redis) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        for gate in gates:
+            pipeline.pttl(gate)
+        pipeline.hget(counter, "used")
+        return list(pipeline.execute(raise_on_error=False))
+
+    *waits, said = with_redis(ask)
+    local, _ = _local.closed(gates)
+    left_ms = max(local, *(int(wait) for wait in waits))
+    try:
+        return left_ms, int(said or 0)
+    except (TypeError, ValueError):  # a value of another type stands there
+        return left_ms, _local.used(counter)
+
+
 def used(key: str) -> int:
     """What is used of a counter, as far as this process can know."""
     try:

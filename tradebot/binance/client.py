@@ -11,6 +11,7 @@ from tradebot.binance import server_clock
 from tradebot.binance.answers import CLOCK_CODES, Answer
 from tradebot.binance.budget import Lane, note_limits
 from tradebot.binance.futures import FuturesQuestions
+from tradebot.binance.lists import ListQuestions
 from tradebot.binance.sources import Source
 from tradebot.binance.wire import Wire
 from tradebot.errors import ClientInitFailed, ExchangeError, RateLimited, Transient
@@ -37,6 +38,8 @@ _METHODS = {
         "all_orders": "get_all_orders",
         "my_trades": "get_my_trades",
         "cancel": "cancel_order",
+        "order_list": "v3_get_order_list",
+        "cancel_order_list": "v3_delete_order_list",
     },
     "futures": {
         "time": "futures_time",
@@ -57,11 +60,14 @@ _METHODS = {
         "set_margin_type": "futures_change_margin_type",
         "income": "futures_income_history",
         "leverage_brackets": "futures_leverage_bracket",
+        "algo_order": "futures_get_algo_order",
+        "cancel_algo_order": "futures_cancel_algo_order",
+        "open_algo_orders": "futures_get_open_algo_orders",
     },
 }
 
 
-class ExchangeClient(FuturesQuestions):
+class ExchangeClient(FuturesQuestions, ListQuestions):
     """One account (or nobody) at one source. Cheap to make; used by one thread at a time.
 
     Every question raises Transient or NotSent (after its retries), RateLimited, KeyRefused, OrderNotFound
@@ -108,8 +114,7 @@ class ExchangeClient(FuturesQuestions):
 
         Raises Transient or RateLimited only when no offset is known at all.
         """
-        offset = server_clock.offset_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
-        return server_clock.local_ms() + offset
+        return server_clock.server_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
 
     def sync_clock(self) -> int:
         """Measure the offset now, share it, and return it in ms."""
@@ -216,6 +221,11 @@ class ExchangeClient(FuturesQuestions):
         Raises OrderNotFound on -2011: "not open", never "not executed"; ask for the order afterwards.
         """
         answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, origClientOrderId=client_order_id)
+        return answer
+
+    def cancel_order_by_id(self, symbol: str, order_id: int) -> dict[str, Any]:
+        """The same by the exchange's number: two orders may have had one client id after each other."""
+        answer: dict[str, Any] = self._ask("cancel", dict, symbol=symbol, orderId=order_id)
         return answer
 
     def post_order(self, path: str, payload: str) -> Answer:

@@ -32,6 +32,9 @@ WEIGHTS: Mapping[tuple[str, str], Weight] = {
     ("POST", "/api/v3/order"): 1,  # 0 when it succeeds; the header corrects it
     ("DELETE", "/api/v3/order"): 1,
     ("POST", "/api/v3/orderList/oco"): 1,
+    ("POST", "/api/v3/orderList/opoco"): 1,
+    ("GET", "/api/v3/orderList"): 4,
+    ("DELETE", "/api/v3/orderList"): 1,
     ("GET", "/api/v3/openOrders"): _with("symbol", 6, 80),
     ("GET", "/api/v3/allOrders"): 20,
     ("GET", "/api/v3/myTrades"): _with("orderId", 5, 20),
@@ -44,6 +47,9 @@ WEIGHTS: Mapping[tuple[str, str], Weight] = {
     ("POST", "/fapi/v1/order"): 1,  # the IP is charged 0; one is kept so that a refusal is counted
     ("DELETE", "/fapi/v1/order"): 1,
     ("POST", "/fapi/v1/algoOrder"): 1,
+    ("GET", "/fapi/v1/algoOrder"): 1,
+    ("DELETE", "/fapi/v1/algoOrder"): 1,
+    ("GET", "/fapi/v1/openAlgoOrders"): _with("symbol", 1, 40),
     ("GET", "/fapi/v1/openOrders"): _with("symbol", 1, 40),
     ("GET", "/fapi/v1/allOrders"): 5,
     ("GET", "/fapi/v1/userTrades"): 5,

@@ -71,6 +71,10 @@ class OrderRequest(models.Model):
     last_not_found_at = models.DateTimeField(null=True, blank=True)
     disagreements = models.PositiveSmallIntegerField(default=0)
     base_before = amount(null=True, blank=True)  # base balance known before the request
+    late_at = models.DateTimeField(null=True, blank=True)  # since then another exit may follow
+    exchange_list_id = models.BigIntegerField(
+        null=True, blank=True
+    )  # the list's or conditional order's number
     superseded_by = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="supersedes"
     )
@@ -127,6 +131,9 @@ class Order(models.Model):
         REJECTED = "REJECTED"
         EXPIRED = "EXPIRED"
         EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+        TRIGGERING = "TRIGGERING"  # conditional orders on futures
+        TRIGGERED = "TRIGGERED"
+        FINISHED = "FINISHED"
         NOT_PLACED = "NOT_PLACED"  # ours: its request ended without an order
 
     request = models.ForeignKey(OrderRequest, on_delete=models.PROTECT, related_name="orders")
@@ -153,6 +160,7 @@ class Order(models.Model):
     signal_used = models.BooleanField(default=False)  # this ENTRY used its signal up
     reason = models.TextField(blank=True, default="")
     cancel_wanted_at = models.DateTimeField(null=True, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)  # when the exchange last said how it is
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -219,9 +227,14 @@ class Fill(models.Model):
 
 
 class Adjustment(models.Model):
-    """A change of a balance or position that no order of ours made: dust, deposits, changes by hand."""
+    """A change of a balance or position that no order of ours made: dust, deposits, changes by hand.
+
+    Dust changes a bot's position and no balance. All other kinds change the account's balance, and with a
+    `bot` its position too.
+    """
 
     account = models.ForeignKey(ExchangeAccount, on_delete=models.PROTECT)
+    market = models.CharField(max_length=8, choices=Market.choices, default=Market.SPOT)
     bot = models.ForeignKey("bots.BotConfig", on_delete=models.PROTECT, null=True, blank=True)
     asset = models.CharField(max_length=20)
     quantity = amount()

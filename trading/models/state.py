@@ -31,6 +31,10 @@ class BotState(models.Model):
     exit_wanted = models.CharField(max_length=200, blank=True, default="")
     exit_wanted_since = models.DateTimeField(null=True, blank=True)
 
+    stop_passed_at = models.DateTimeField(null=True, blank=True)  # price seen beyond a resting order since
+    naked_since = models.DateTimeField(null=True, blank=True)  # in position, wanted stop not on the exchange
+    naked_longest_seconds = models.FloatField(default=0)
+
     last_signal_time = models.DateTimeField(null=True, blank=True)  # last signal that was used
     last_exit_at = models.DateTimeField(null=True, blank=True)
     trading_day = models.DateField(null=True, blank=True)

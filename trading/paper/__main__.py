@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from trading.paper.cli import CannotStart, add_options, options_from, run
+from trading.paper.cli import CannotStart, add_options, list_faults, options_from, run
 
 
 def _say(line: str) -> None:
@@ -17,8 +17,12 @@ def main() -> int:
     """Parse, serve, and answer an exit code: 0 stopped, 2 cannot start with these options."""
     parser = argparse.ArgumentParser(prog="trading.paper", description=__doc__)
     add_options(parser)
+    values = vars(parser.parse_args())
+    if values["list_faults"]:
+        _say(list_faults())
+        return 0
     try:
-        run(options_from(vars(parser.parse_args())), _say)
+        run(options_from(values), _say)
     except CannotStart as error:
         sys.stderr.write(f"{parser.prog}: error: {error}\n")
         return 2

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trading.paper.orders import ZERO, Fill, Order, OrderList
+from trading.paper.user_feed import UserFeed
 
 FIRST_ORDER_ID = 1_000_001
 FIRST_TRADE_ID = 5_000_001
@@ -34,9 +35,11 @@ CREATE TABLE IF NOT EXISTS orders (
     price TEXT NOT NULL, stop_price TEXT NOT NULL, quote_quantity TEXT NOT NULL,
     iceberg_quantity TEXT NOT NULL, time_ms INTEGER NOT NULL, update_ms INTEGER NOT NULL,
     list_id INTEGER NOT NULL, executed TEXT NOT NULL, quote_executed TEXT NOT NULL, status TEXT NOT NULL,
-    working_ms INTEGER NOT NULL, locked TEXT NOT NULL, PRIMARY KEY (symbol, order_id)) WITHOUT ROWID;
+    working_ms INTEGER NOT NULL, locked TEXT NOT NULL, expiry_reason TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (symbol, order_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS orders_by_client ON orders (account_id, symbol, client_id);
-CREATE INDEX IF NOT EXISTS orders_open ON orders (symbol) WHERE status IN ('NEW', 'PARTIALLY_FILLED');
+CREATE INDEX IF NOT EXISTS orders_live ON orders (symbol)
+    WHERE status IN ('NEW', 'PARTIALLY_FILLED', 'PENDING_NEW');
 CREATE TABLE IF NOT EXISTS fills (
     symbol TEXT NOT NULL, trade_id INTEGER NOT NULL, order_id INTEGER NOT NULL, account_id INTEGER NOT NULL,
     list_id INTEGER NOT NULL, price TEXT NOT NULL, quantity TEXT NOT NULL, quote_quantity TEXT NOT NULL,
@@ -46,10 +49,15 @@ CREATE INDEX IF NOT EXISTS fills_by_order ON fills (symbol, order_id);
 CREATE INDEX IF NOT EXISTS fills_by_account ON fills (account_id, symbol, trade_id);
 CREATE TABLE IF NOT EXISTS order_lists (
     list_id INTEGER PRIMARY KEY, account_id INTEGER NOT NULL, symbol TEXT NOT NULL, client_id TEXT NOT NULL,
-    time_ms INTEGER NOT NULL, status TEXT NOT NULL);
+    time_ms INTEGER NOT NULL, status TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'OCO');
 CREATE TABLE IF NOT EXISTS symbols (
     symbol TEXT PRIMARY KEY, status TEXT, looked_ms INTEGER) WITHOUT ROWID;
 """
+# columns that files of older versions lack
+_ADDED = (
+    ("orders", "expiry_reason", "TEXT NOT NULL DEFAULT ''"),
+    ("order_lists", "kind", "TEXT NOT NULL DEFAULT 'OCO'"),
+)
 ORDER_FIELDS = [one.name for one in fields(Order)]
 FILL_FIELDS = [one.name for one in fields(Fill)]
 _ORDER_DECIMALS = {one.name for one in fields(Order) if one.type == "Decimal"}
@@ -126,6 +134,7 @@ class Books:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
+            self._add_columns()
         except (sqlite3.Error, OSError) as error:
             raise BooksRefused(
                 f"{path} cannot be used: {error} (is another paper exchange using it?)"
@@ -135,7 +144,14 @@ class Books:
         self.open: dict[str, dict[int, Order]] = {}
         self.lists: dict[int, OrderList] = {}
         self._next: dict[tuple[str, str], int] = {}
+        self.feed = UserFeed()
         self._load()
+
+    def _add_columns(self) -> None:
+        for table, column, kind in _ADDED:
+            have = {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            if column not in have:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def _load(self) -> None:
         for row in self._db.execute(
@@ -146,7 +162,8 @@ class Books:
         for account_id, asset, free, locked in self._db.execute("SELECT * FROM balances"):
             self.by_id[account_id].balances[asset] = Balance(Decimal(free), Decimal(locked))
         for row in self._db.execute(
-            _SELECT_ORDERS + "WHERE status IN ('NEW', 'PARTIALLY_FILLED') ORDER BY symbol, order_id"
+            _SELECT_ORDERS
+            + "WHERE status IN ('NEW', 'PARTIALLY_FILLED', 'PENDING_NEW') ORDER BY symbol, order_id"
         ):
             order = _order(row)
             self.open.setdefault(order.symbol, {})[order.order_id] = order
@@ -168,8 +185,10 @@ class Books:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self.feed.discard()
             raise
         self._db.execute("COMMIT")
+        self.feed.flush()
 
     def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """One statement of another part of the books (`futures_books`), in the same file and transaction."""
@@ -223,6 +242,7 @@ class Books:
             "INSERT OR REPLACE INTO balances VALUES (?, ?, ?, ?)",
             (account.id, asset, f"{balance.free:f}", f"{balance.locked:f}"),
         )
+        self.feed.balance(account, asset)
 
     # -- orders and fills
 
@@ -241,8 +261,10 @@ class Books:
     def save_list(self, one: OrderList) -> None:
         """Write an order list; one that is done leaves memory."""
         self._db.execute(
-            "INSERT OR REPLACE INTO order_lists VALUES (?, ?, ?, ?, ?, ?)",
-            (one.list_id, one.account_id, one.symbol, one.client_id, one.time_ms, one.status),
+            "INSERT OR REPLACE INTO order_lists"
+            " (list_id, account_id, symbol, client_id, time_ms, status, kind)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (one.list_id, one.account_id, one.symbol, one.client_id, one.time_ms, one.status, one.kind),
         )
         if one.status == "EXECUTING":
             self.lists[one.list_id] = one
@@ -302,9 +324,9 @@ class Books:
             "SELECT order_id FROM orders WHERE symbol = ? AND list_id = ? ORDER BY order_id",
             (row[2], row[0]),
         )
-        list_id, account_id, symbol, client_id, time_ms, status = row
+        list_id, account_id, symbol, client_id, time_ms, status, kind = row
         order_ids = [order_id for (order_id,) in ids]
-        return OrderList(list_id, account_id, symbol, client_id, time_ms, status, order_ids)
+        return OrderList(list_id, account_id, symbol, client_id, time_ms, status, kind, order_ids)
 
     # -- the exchange's own state
 

@@ -14,10 +14,14 @@ from typing import Any
 from aiohttp import web
 
 from trading.paper.books import BooksRefused
+from trading.paper.control import EXCHANGE
 from trading.paper.exchange import Options, build
+from trading.paper.fault_model import FaultRefused
+from trading.paper.fault_refusals import REASONS
 from trading.paper.live import load_listing
 from trading.paper.live_market import Listing, LiveRefused
 from trading.paper.replay import CandlesRefused
+from trading.paper.scenarios import described, read_faults, scenario_texts
 from trading.paper.server import make_app
 from trading.paper.symbols import DEFAULT_COUNT, PRICES
 
@@ -110,6 +114,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live-url", default=default.live_url, help="spot REST base of the source")
     parser.add_argument("--live-futures-url", default=default.live_futures_url)
     parser.add_argument(
+        "--faults",
+        action="append",
+        metavar="FILE_OR_NAME",
+        help="switch on the faults of a JSON file, or of a named scenario; may be given several times",
+    )
+    parser.add_argument(
+        "--list-faults", action="store_true", help="print the scenarios and every kind of fault, and end"
+    )
+    parser.add_argument(
         "--live-poll", type=whole(1, 5), default=int(default.live_poll_seconds), help="seconds between prices"
     )
 
@@ -141,7 +154,28 @@ def options_from(values: dict[str, Any]) -> Options:
         live_poll_seconds=float(values["live_poll"]),
         futures_weight_limit=values["futures_weight_limit"],
         futures_orders_per_ten_seconds=values["futures_order_limit"],
+        faults=_faults(values.get("faults") or []),
     )
+
+
+def _faults(wanted: list[str]) -> tuple[dict[str, Any], ...]:
+    """The faults of scenarios and files. Raises CannotStart for what is neither."""
+    try:
+        return tuple(fault for one in wanted for fault in read_faults(one))
+    except FaultRefused as error:
+        raise CannotStart(str(error)) from error
+
+
+def list_faults() -> str:
+    """What --list-faults prints, for people."""
+    lines = ["Scenarios (--faults NAME):"]
+    lines += [f"  {name:<18} {text}" for name, text in scenario_texts().items()]
+    lines += ["", "Kinds of faults (for a file and for POST /paper/faults), with their options:"]
+    for row in described():
+        options = ", ".join([*row["needs"], *(f"[{one}]" for one in row["takes"])])
+        lines += [f"  {row['kind']:<18} {row['does']}" + (f"  ({options})" if options else "")]
+    lines += ["", f"Reasons of reject: {', '.join(sorted(REASONS))}"]
+    return "\n".join(lines)
 
 
 def run(options: Options, say: Say) -> None:
@@ -149,6 +183,11 @@ def run(options: Options, say: Say) -> None:
     try:
         exchange = build(options, _listing(options))
     except (BooksRefused, CandlesRefused, LiveRefused) as error:
+        raise CannotStart(str(error)) from error
+    try:
+        for fault in options.faults:
+            exchange.faults.add(fault)
+    except FaultRefused as error:
         raise CannotStart(str(error)) from error
     try:
         asyncio.run(_serve(make_app(exchange), options, say))
@@ -164,12 +203,36 @@ def _listing(options: Options) -> Listing | None:
     return asyncio.run(load_listing(options.live_urls))
 
 
+class Door:
+    """The listening socket, which can be shut and opened again at the same address."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+        self._runner, self._host, self._port = runner, host, port
+        self._site: web.TCPSite | None = None
+
+    async def open(self) -> None:
+        """Listen."""
+        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=1024)
+        await self._site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def shut(self) -> None:
+        """Listen no longer, and end the connections that there are."""
+        if self._site is not None:
+            await self._site.stop()
+        server = self._runner.server
+        for handler in [] if server is None else list(server.connections):
+            if handler.transport is not None:
+                handler.transport.abort()
+
+
 async def _serve(app: web.Application, options: Options, say: Say) -> None:
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, options.host, options.port, backlog=1024)
-        await site.start()
+        door = Door(runner, options.host, options.port)
+        await door.open()
+        app[EXCHANGE].listener.attach(door.shut, door.open)
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):

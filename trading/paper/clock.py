@@ -15,6 +15,8 @@ class Clock:
     def __init__(self, *, stepped_ms: int | None = None, offset_ms: int = 0) -> None:
         self._stepped_ms = stepped_ms
         self.offset_ms = offset_ms
+        self._drift = 0.0  # milliseconds a minute
+        self._drifts_since = time.monotonic()
 
     @property
     def mode(self) -> str:
@@ -25,7 +27,17 @@ class Clock:
         """The exchange's time in milliseconds."""
         if self._stepped_ms is not None:
             return self._stepped_ms
-        return time.time_ns() // 1_000_000 + self.offset_ms
+        return time.time_ns() // 1_000_000 + self.offset_ms + self._drifted_ms()
+
+    def _drifted_ms(self) -> int:
+        if not self._drift:
+            return 0
+        return int(self._drift * (time.monotonic() - self._drifts_since) / 60)
+
+    def set_drift(self, ms_per_minute: float, *, forget: bool = False) -> None:
+        """Let the wall clock drift from now on. What it has drifted so far stays, unless it is forgotten."""
+        self.offset_ms += 0 if forget else self._drifted_ms()
+        self._drift, self._drifts_since = ms_per_minute, time.monotonic()
 
     def set_now(self, now_ms: int) -> None:
         """Make it `now_ms`. A stepped clock only goes forward; a wall clock goes on from there."""

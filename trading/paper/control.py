@@ -12,18 +12,21 @@ from aiohttp import web
 
 from trading.paper.books import Account
 from trading.paper.clock import ClockRefused
+from trading.paper.control_hand import POSTS as HAND_POSTS
+from trading.paper.control_values import ControlRefused
 from trading.paper.exchange import Exchange, is_asset, secret_by_rule
+from trading.paper.fault_refusals import REASONS
 from trading.paper.faults import FaultRefused
-from trading.paper.futures_control import POSTS, FuturesRefused, futures_books
+from trading.paper.futures_control import POSTS as FUTURES_POSTS
+from trading.paper.futures_control import futures_books
 from trading.paper.orders import list_summary, number, order_query, trade
 from trading.paper.params import KEY_RANGE
 from trading.paper.routes_market import STATUSES
+from trading.paper.scenarios import described, scenario_texts
+from trading.paper.streams import Streams
 
 EXCHANGE: web.AppKey[Exchange] = web.AppKey("exchange", Exchange)
-
-
-class ControlRefused(ValueError):
-    """Raised for a control request that cannot be done; the text is answered with 400."""
+STREAMS: web.AppKey[Streams] = web.AppKey("streams", Streams)
 
 
 def is_loopback(request: web.Request) -> bool:
@@ -242,6 +245,29 @@ async def faults(exchange: Exchange, request: web.Request) -> Any:
     return {"faults": [fault.as_json() for fault in exchange.faults.active]}
 
 
+async def fault_kinds(exchange: Exchange, request: web.Request) -> Any:
+    """GET /paper/faults/kinds: every kind, its options and what it does; the named scenarios."""
+    return {"kinds": described(), "reasons": sorted(REASONS), "scenarios": scenario_texts()}
+
+
+async def get_streams(exchange: Exchange, request: web.Request) -> Any:
+    """GET /paper/streams: how many connections there are."""
+    markets = list(request.app[STREAMS].open.values())
+    return {market: markets.count(market) for market in ("spot", "futures")}
+
+
+async def post_streams(exchange: Exchange, request: web.Request) -> Any:
+    """POST /paper/streams {"drop": true, "market"?} ends connections, {"expire": true} listen keys."""
+    body = await _body(request)
+    if body.get("market") not in (None, "spot", "futures"):
+        raise ControlRefused("market must be spot or futures")
+    if body.get("drop") is True:
+        return {"dropped": request.app[STREAMS].drop_all(body.get("market"))}
+    if body.get("expire") is True:
+        return {"expired": exchange.listen_keys.expire()}
+    raise ControlRefused('send {"drop": true} or {"expire": true}')
+
+
 def _posted(act: Callable[[Exchange, dict[str, Any]], Any]) -> Any:
     async def posted(exchange: Exchange, request: web.Request) -> Any:
         return act(exchange, await _body(request))
@@ -255,7 +281,7 @@ def _guarded(handler: Callable[[Exchange, web.Request], Any]) -> Any:
             return web.json_response({"error": "only from this machine"}, status=403)
         try:
             return web.json_response(await handler(request.app[EXCHANGE], request))
-        except (ControlRefused, ClockRefused, FaultRefused, FuturesRefused) as error:
+        except (ControlRefused, ClockRefused, FaultRefused) as error:
             return web.json_response({"error": str(error)}, status=400)
 
     return guarded
@@ -269,7 +295,10 @@ def add_control_routes(app: web.Application) -> None:
     app.router.add_post("/paper/clock", _guarded(post_clock))
     app.router.add_post("/paper/symbols/{symbol}", _guarded(post_symbol))
     app.router.add_post("/paper/price", _guarded(post_price))
-    for path, act in POSTS.items():
+    app.router.add_get("/paper/streams", _guarded(get_streams))
+    app.router.add_post("/paper/streams", _guarded(post_streams))
+    app.router.add_get("/paper/faults/kinds", _guarded(fault_kinds))
+    for path, act in {**FUTURES_POSTS, **HAND_POSTS}.items():
         app.router.add_post(path, _guarded(_posted(act)))
     for method in ("GET", "POST", "DELETE"):
         app.router.add_route(method, "/paper/faults", _guarded(faults))

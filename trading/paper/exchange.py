@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from trading.paper.books import Account, Books, BooksRefused
 from trading.paper.clock import Clock
+from trading.paper.conditions import Conditions
 from trading.paper.engine import Engine
 from trading.paper.errors import key_malformed, key_refused
 from trading.paper.faults import FaultSwitch
@@ -23,6 +27,7 @@ from trading.paper.futures_state import FuturesState
 from trading.paper.ledger import Ledger
 from trading.paper.limits import MINUTE_MS, OrderCounts, WeightLimit
 from trading.paper.listen_keys import ListenKeys
+from trading.paper.listener import Listener
 from trading.paper.live import Live, Source
 from trading.paper.live_market import Listing
 from trading.paper.market import SyntheticMarket
@@ -62,6 +67,7 @@ class Options:
     live_url: str = "https://api.binance.com"
     live_futures_url: str = "https://fapi.binance.com"
     live_poll_seconds: float = 2.0
+    faults: tuple[dict[str, Any], ...] = ()
 
     @property
     def live_urls(self) -> dict[str, str]:
@@ -81,9 +87,18 @@ class Exchange:
     futures: FuturesEngine
     counts: OrderCounts
     weights: dict[str, WeightLimit]
-    faults: FaultSwitch = field(default_factory=FaultSwitch)
+    faults: FaultSwitch
+    conditions: Conditions
+    listener: Listener = field(default_factory=Listener)
     listen_keys: ListenKeys = field(default_factory=ListenKeys)
     live: Live | None = None
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the request that asks for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     @property
     def overlays(self) -> list[OverlayMarket]:
@@ -162,13 +177,19 @@ def build(options: Options, listing: Listing | None = None) -> Exchange:
     counts = OrderCounts(per_ten_seconds=options.orders_per_ten_seconds)
     ledger = Ledger(books, options.fee, lambda symbol, at_ms: engine.last_price(symbol, at_ms))
     book = OrderBook(options.spread_bps, options.level_quote)
-    engine = Engine(market, books, ledger, book, counts)
+    faults, conditions = FaultSwitch(), Conditions()
+    books.feed.now_ms = clock.now_ms
+    engine = Engine(market, books, ledger, book, counts, faults, conditions)
     futures = build_futures(options, market, engine, live)
     weights = {
         "spot": WeightLimit(options.weight_limit),
         "futures": WeightLimit(options.futures_weight_limit),
     }
-    return Exchange(options, clock, market, books, engine, futures, counts, weights, live=live)
+    exchange = Exchange(
+        options, clock, market, books, engine, futures, counts, weights, faults, conditions, live=live
+    )
+    faults.exchange = exchange
+    return exchange
 
 
 def build_futures(
@@ -182,7 +203,7 @@ def build_futures(
     else:
         contracts, marks = live.listing.contracts, OverlayMarket(live.marks)
         market = OverlayMarket(live.markets["futures"])
-    state = FuturesState(contracts, (market, marks), books, ledger, engine.book, engine.resting_off)
+    state = FuturesState(contracts, (market, marks), books, ledger, engine)
     per_ten_seconds = options.futures_orders_per_ten_seconds
     counts = OrderCounts(per_ten_seconds, per_ten_seconds * 4, MINUTE_MS, "1 MINUTE")
     rates = FundingRates(books, options.seed, None if live is None else live.rate)

@@ -48,9 +48,11 @@ def check_order(order: NewOrder, average: Decimal, last: Decimal) -> None:
     filters = order.spec.filters
     checks: dict[str, Callable[[Filter], bool]] = {
         "PRICE_FILTER": lambda row: _price(order, row),
+        "PERCENT_PRICE": lambda row: _percent_both(order, row, average, last),
         "PERCENT_PRICE_BY_SIDE": lambda row: _percent(order, row, average, last),
         "LOT_SIZE": lambda row: _lot(order, row),
         "MARKET_LOT_SIZE": lambda row: _market_lot(order, row),
+        "MIN_NOTIONAL": lambda row: _min_notional(order, row, average, last),
         "NOTIONAL": lambda row: _notional(order, row, average, last),
         "ICEBERG_PARTS": lambda row: _iceberg(order, row),
     }
@@ -71,6 +73,29 @@ def check_counts(spec: SymbolSpec, open_orders: list[Order], adds: list[str]) ->
         raise filter_failure("MAX_NUM_ALGO_ORDERS")
 
 
+def check_prices(order: NewOrder) -> None:
+    """PRICE_FILTER alone, for an order whose quantity is not known yet."""
+    row = order.spec.filters.get("PRICE_FILTER")
+    if row is not None and not _price(order, row):
+        raise filter_failure("PRICE_FILTER")
+
+
+def check_lists(spec: SymbolSpec, lists: int) -> None:
+    """Raise -1013 if so many open order lists of the account are too many."""
+    most = spec.filters.get("MAX_NUM_ORDER_LISTS", {}).get("maxNumOrderLists")
+    if most is not None and lists > most:
+        raise filter_failure("MAX_NUM_ORDER_LISTS")
+
+
+def check_position(new: NewOrder, held: Decimal, buying: Decimal) -> None:
+    """MAX_POSITION: what the account has of the base asset, and is buying, with this order."""
+    row = new.spec.filters.get("MAX_POSITION")
+    if row is None or new.side != "BUY":
+        return
+    if held + buying + new.quantity > Decimal(row["maxPosition"]):
+        raise filter_failure("MAX_POSITION")
+
+
 def _price(order: NewOrder, row: Filter) -> bool:
     prices = [price for price in (order.price, order.stop_price) if price]
     return all(within(price, row, "minPrice", "maxPrice", "tickSize") for price in prices)
@@ -84,6 +109,23 @@ def _percent(order: NewOrder, row: Filter, average: Decimal, last: Decimal) -> b
     low = reference * Decimal(row[f"{side}MultiplierDown"])
     high = reference * Decimal(row[f"{side}MultiplierUp"])
     return low <= order.price <= high
+
+
+def _percent_both(order: NewOrder, row: Filter, average: Decimal, last: Decimal) -> bool:
+    if order.type not in LIMIT_TYPES:
+        return True
+    reference = average if row.get("avgPriceMins") else last
+    low, high = reference * Decimal(row["multiplierDown"]), reference * Decimal(row["multiplierUp"])
+    return low <= order.price <= high
+
+
+def _min_notional(order: NewOrder, row: Filter, average: Decimal, last: Decimal) -> bool:
+    is_market = order.type not in LIMIT_TYPES
+    if is_market and not row.get("applyToMarket", True):
+        return True
+    reference = average if row.get("avgPriceMins") else last
+    worth = order.quote_quantity or order.quantity * (reference if is_market else order.price)
+    return worth >= Decimal(row["minNotional"])
 
 
 def _lot(order: NewOrder, row: Filter) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from trading.paper.books import Account, Books
 from trading.paper.futures_orders import AlgoOrder, FuturesFill, FuturesOrder, Income, Position, Wallet
+from trading.paper.futures_user_events import algo_update
 
 Row = TypeVar("Row")
 FIRST_IDS = {"order": 8_000_000_001, "trade": 3_000_000_001, "algo": 2_000_001, "tran": 9_000_000_001}
@@ -73,6 +74,7 @@ class FuturesBooks:
     def __init__(self, books: Books) -> None:
         self.books = books
         self.transaction = books.transaction
+        self.feed = books.feed
         self._wallets = Table(books, Wallet, "futures_wallets", "account_id")
         self._positions = Table(books, Position, "futures_positions", "account_id, symbol")
         self._orders = Table(books, FuturesOrder, "futures_orders", "order_id")
@@ -149,6 +151,8 @@ class FuturesBooks:
     def save_algo(self, algo: AlgoOrder) -> None:
         """Write a conditional order, and keep it among the live ones as long as it is."""
         self._algos.save(algo)
+        if self.feed.listens("futures", algo.account_id):
+            self.feed.tell("futures", algo.account_id, algo_update(algo, algo.update_ms))
         if algo.is_live:
             self.live.setdefault(algo.symbol, {})[algo.algo_id] = algo
         else:

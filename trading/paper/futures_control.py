@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from trading.paper.books import Account
+from trading.paper.control_values import ControlRefused
 from trading.paper.errors import ApiError
 from trading.paper.exchange import Exchange
 from trading.paper.futures_contracts import Contract
@@ -16,21 +17,17 @@ from trading.paper.futures_orders import algo_json, fill_json, income_json, orde
 from trading.paper.orders import number
 
 
-class FuturesRefused(ValueError):
-    """Raised for a control request that cannot be done; the text is answered with 400."""
-
-
 def _contract(exchange: Exchange, body: dict[str, Any]) -> Contract:
     contract = exchange.futures.state.contracts.get(str(body.get("symbol")))
     if contract is None:
-        raise FuturesRefused("no such contract here")
+        raise ControlRefused("no such contract here")
     return contract
 
 
 def _account(exchange: Exchange, body: dict[str, Any]) -> Account:
     account = exchange.books.accounts.get(str(body.get("apiKey")))
     if account is None:
-        raise FuturesRefused("no account has this apiKey")
+        raise ControlRefused("no account has this apiKey")
     exchange.futures_wallet(account)
     return account
 
@@ -39,9 +36,9 @@ def _number(body: dict[str, Any], name: str) -> Decimal:
     try:
         value = Decimal(str(body.get(name)))
     except InvalidOperation as error:
-        raise FuturesRefused(f"{name} must be a number") from error
+        raise ControlRefused(f"{name} must be a number") from error
     if not value.is_finite():
-        raise FuturesRefused(f"{name} must be a number")
+        raise ControlRefused(f"{name} must be a number")
     return value
 
 
@@ -64,7 +61,7 @@ def set_mark(exchange: Exchange, body: dict[str, Any]) -> Any:
         return {"symbol": contract.symbol, "price": None}
     price = _number(body, "price")
     if price <= 0:
-        raise FuturesRefused("price must be above zero")
+        raise ControlRefused("price must be above zero")
     futures.state.marks.set_price(contract.underlying, float(price), now_ms)
     futures.advance(contract.symbol, now_ms)
     return {"symbol": contract.symbol, "price": plain(price)}
@@ -75,7 +72,7 @@ def _held(exchange: Exchange, body: dict[str, Any]) -> tuple[Account, Contract, 
     exchange.futures.advance(contract.symbol, exchange.clock.now_ms())
     position = exchange.futures.ledger.position(account.id, contract)
     if not position.quantity:
-        raise FuturesRefused("there is no position")
+        raise ControlRefused("there is no position")
     return account, contract, position
 
 
@@ -94,7 +91,7 @@ def close_by_hand(exchange: Exchange, body: dict[str, Any]) -> Any:
     try:
         order, _ = exchange.futures.place(account, new, exchange.clock.now_ms())
     except ApiError as error:
-        raise FuturesRefused(str(error)) from error
+        raise ControlRefused(str(error)) from error
     return order_json(order)
 
 
@@ -103,7 +100,7 @@ def liquidate(exchange: Exchange, body: dict[str, Any]) -> Any:
     _, _, position = _held(exchange, body)
     by_adl = body.get("adl", False)
     if not isinstance(by_adl, bool):
-        raise FuturesRefused("adl is true or false")
+        raise ControlRefused("adl is true or false")
     with exchange.futures.books.transaction():
         order = exchange.futures.events.liquidate(position, exchange.clock.now_ms(), by_adl=by_adl)
     return order_json(order)
@@ -115,7 +112,10 @@ def set_balance(exchange: Exchange, body: dict[str, Any]) -> Any:
     exchange.futures.advance_all(now_ms)
     wallet = exchange.futures.books.wallets[account.id]
     with exchange.futures.books.transaction():
-        exchange.futures.ledger.pay(account.id, "TRANSFER", balance - wallet.balance, now_ms)
+        change = balance - wallet.balance
+        exchange.futures.ledger.pay(account.id, "TRANSFER", change, now_ms)
+        reason = "DEPOSIT" if change >= 0 else "WITHDRAW"
+        exchange.futures.ledger.tell_account(account.id, reason, now_ms, change=change)
     return {"apiKey": account.api_key, "balance": number(wallet.balance)}
 
 
@@ -123,7 +123,7 @@ def set_delay(exchange: Exchange, body: dict[str, Any]) -> Any:
     """POST /paper/futures/trigger {"delay_ms"}: how long conditional orders stay TRIGGERING."""
     delay = body.get("delay_ms")
     if isinstance(delay, bool) or not isinstance(delay, int) or delay < 0:
-        raise FuturesRefused("delay_ms must be a whole number of milliseconds")
+        raise ControlRefused("delay_ms must be a whole number of milliseconds")
     exchange.futures.advance_all(exchange.clock.now_ms())
     exchange.futures.events.trigger_delay_ms = delay
     return {"delayMs": delay}

@@ -29,7 +29,9 @@ from trading.paper.futures_ordering import (
 )
 from trading.paper.futures_orders import AlgoOrder, FuturesFill, FuturesOrder, Position
 from trading.paper.futures_state import FuturesState
+from trading.paper.futures_user_events import DELISTED, leverage_update
 from trading.paper.limits import OrderCounts
+from trading.paper.orderbook import floor_to
 from trading.paper.orders import ZERO
 
 MOST_ALGOS = 200  # conditional orders of an account over all symbols
@@ -234,11 +236,25 @@ class FuturesEngine:
     def cancel(self, order: FuturesOrder, now_ms: int) -> FuturesOrder:
         """Cancel an open order; -2011 if it is not open."""
         self.advance(order.symbol, now_ms)
+        share = self.state.faults.race(self.state.target_of(order)) if order.is_open else ZERO
+        if share:
+            lot = self.state.contracts[order.symbol].spec.lot
+            self.events.fill_now(order, max(lot, floor_to(order.remaining * share, lot)), now_ms)
         if not order.is_open:
             raise refused(-2011)
         with self.books.transaction():
             self.state.end_order(order, "CANCELED", now_ms)
         return order
+
+    def settle_all(self, symbol: str, now_ms: int) -> None:
+        """A contract ends: its orders expire, and its positions are closed at the mark price."""
+        with self.books.transaction():
+            for order in list(self.books.open.get(symbol, {}).values()):
+                self.state.end_order(order, "EXPIRED", now_ms, DELISTED)
+            for algo in list(self.books.live.get(symbol, {}).values()):
+                self.state.end_algo(algo, "EXPIRED", now_ms, "symbol delisted")
+            for position in self.books.held(symbol):
+                self.events.settle_position(position, now_ms)
 
     # -- settings
 
@@ -260,6 +276,8 @@ class FuturesEngine:
             raise ApiError(-2028, "Leverage is smaller than permitted: insufficient margin balance.")
         with self.books.transaction():
             self.books.save_position(position)
+            event = leverage_update(contract.symbol, leverage, now_ms)
+            self.books.feed.tell("futures", account.id, event)
         return position
 
     def set_margin_type(self, account: Account, contract: Contract, kind: str, now_ms: int) -> None:
@@ -275,6 +293,7 @@ class FuturesEngine:
         position.margin_type = kind
         with self.books.transaction():
             self.books.save_position(position)
+            self.ledger.tell_account(account.id, "MARGIN_TYPE_CHANGE", now_ms, position)
 
     def set_dual(self, account: Account, is_dual: bool, now_ms: int) -> None:
         """Change the position mode: -4059 already so, -4067 with open orders, -4068 with a position."""

@@ -20,6 +20,13 @@ from trading.paper.futures_ledger import FuturesLedger, rounded
 from trading.paper.futures_ordering import NewFutures
 from trading.paper.futures_orders import LAST, AlgoOrder, FuturesFill, FuturesOrder, Position
 from trading.paper.futures_state import FuturesState, Takes
+from trading.paper.futures_user_events import (
+    IOC_REST,
+    LIQUIDATED,
+    MARKET_REST,
+    REDUCES_NOTHING,
+    tell_order,
+)
 from trading.paper.market import Market, Touch
 from trading.paper.orders import ZERO
 
@@ -123,6 +130,8 @@ class Events:
     def _traded(self, contract: Contract) -> Iterator[Watch]:
         if contract.symbol not in self.state.resting_off:
             for order in list(self.books.open.get(contract.symbol, {}).values()):
+                if self.state.faults.is_held("futures", order.symbol, order.order_id):
+                    continue
                 yield Watch(order.side == "BUY", float(order.price), partial(self._hit, contract, order))
         yield from self._algos(contract, is_last=True)
 
@@ -137,11 +146,27 @@ class Events:
     def take(self, order: FuturesOrder, takes: Takes, at_ms: int) -> list[FuturesFill]:
         """Give an order what it takes, let it rest or end, and save it; inside a transaction."""
         contract = self.state.contracts[order.symbol]
+        tell_order(self.books.feed, order, "NEW", at_ms)
+        takes = self.state.shaped(order, takes)
         fills = [self.ledger.fill(contract, order, price, share, at_ms) for price, share in takes]
         rests = order.type == "LIMIT" and order.time_in_force in ("GTC", "GTX")
         if order.is_open and not rests:
             order.status = "EXPIRED"
+            reason = MARKET_REST if order.type == "MARKET" else IOC_REST
+            tell_order(self.books.feed, order, "EXPIRED", at_ms, expired=reason)
         self._settle(order, at_ms)
+        return fills
+
+    def fill_now(self, order: FuturesOrder, quantity: Decimal, now_ms: int) -> list[FuturesFill]:
+        """Fill so much of a resting order at once, at its price."""
+        contract = self.state.contracts[order.symbol]
+        with self.books.transaction():
+            takes = self.state.shaped(order, [(order.price, quantity)])
+            fills = [
+                self.ledger.fill(contract, order, price, share, now_ms, is_maker=True)
+                for price, share in takes
+            ]
+            self._settle(order, now_ms)
         return fills
 
     def _settle(self, order: FuturesOrder, at_ms: int) -> None:
@@ -157,10 +182,13 @@ class Events:
         if order.reduce_only:
             position = self.ledger.position(order.account_id, contract)
             quantity = min(quantity, abs(position.quantity))
-        if quantity:
-            self.ledger.fill(contract, order, order.price, quantity, at_ms, is_maker=True)
-        if order.is_open:
+        takes = self.state.shaped(order, [(order.price, quantity)] if quantity else [])
+        for price, share in takes:
+            self.ledger.fill(contract, order, price, share, at_ms, is_maker=True)
+        stays = self.state.faults.is_held("futures", order.symbol, order.order_id)
+        if order.is_open and not stays:
             order.status = "EXPIRED"
+            tell_order(self.books.feed, order, "EXPIRED", at_ms, expired=REDUCES_NOTHING)
         self._settle(order, at_ms)
 
     def _position_changed(self, account_id: int, symbol: str, at_ms: int) -> None:
@@ -169,7 +197,7 @@ class Events:
         for order in self.books.open_orders(account_id, symbol):
             reduces = position.quantity * (1 if order.side == "SELL" else -1) > 0
             if order.reduce_only and not reduces:
-                self.state.end_order(order, "EXPIRED", at_ms)
+                self.state.end_order(order, "EXPIRED", at_ms, REDUCES_NOTHING)
         if not position.quantity:
             for algo in self.books.live_algos(account_id, symbol):
                 if algo.status == "NEW" and algo.time_in_force == "GTE_GTC":
@@ -238,6 +266,8 @@ class Events:
                 position.isolated_wallet += amount
                 self.books.save_position(position)
             self.ledger.pay(position.account_id, "FUNDING_FEE", amount, at_ms, contract.symbol)
+            moved = position if position.is_isolated else None
+            self.ledger.tell_account(position.account_id, "FUNDING_FEE", at_ms, moved, amount)
 
     def _crossed(self, position: Position, touch: Touch) -> None:
         self.liquidate(position, touch.at_ms)
@@ -249,20 +279,28 @@ class Events:
         mark price instead.
         """
         contract = self.state.contracts[position.symbol]
-        for order in self.books.open_orders(position.account_id, position.symbol):
-            self.state.end_order(order, "CANCELED", at_ms)
-        is_long, quantity = position.quantity > 0, abs(position.quantity)
+        is_long = position.quantity > 0
         if by_adl:
-            price = self.state.mark_of(position, at_ms)
-        else:
-            exact = self.state.bankruptcy_price(position, at_ms)
-            tick = contract.spec.tick
-            price = (exact / tick).to_integral_value(ROUND_CEILING if is_long else ROUND_FLOOR) * tick
-        new = NewFutures(
-            contract, "SELL" if is_long else "BUY", "LIMIT", "", "IOC", quantity, price, reduce_only=False
-        )
+            return self._force_closed(position, self.state.mark_of(position, at_ms), "adl_autoclose", at_ms)
+        exact = self.state.bankruptcy_price(position, at_ms)
+        tick = contract.spec.tick
+        price = (exact / tick).to_integral_value(ROUND_CEILING if is_long else ROUND_FLOOR) * tick
+        return self._force_closed(position, price, "autoclose-", at_ms)
+
+    def settle_position(self, position: Position, at_ms: int) -> FuturesOrder:
+        """Close a position of a contract that ends, at the mark price."""
+        price = self.state.mark_of(position, at_ms)
+        return self._force_closed(position, price, "settlement_autoclose-", at_ms)
+
+    def _force_closed(self, position: Position, price: Decimal, name: str, at_ms: int) -> FuturesOrder:
+        contract = self.state.contracts[position.symbol]
+        for order in self.books.open_orders(position.account_id, position.symbol):
+            self.state.end_order(order, "CANCELED", at_ms, LIQUIDATED)
+        side, quantity = "SELL" if position.quantity > 0 else "BUY", abs(position.quantity)
+        new = NewFutures(contract, side, "LIMIT", "", "IOC", quantity, price, reduce_only=False)
         order = self.state.create(position.account_id, new, quantity, at_ms)
-        order.client_id = "adl_autoclose" if by_adl else f"autoclose-{order.order_id}"
+        order.client_id = f"{name}{order.order_id}" if name.endswith("-") else name
+        tell_order(self.books.feed, order, "NEW", at_ms)
         self.ledger.fill(contract, order, price, quantity, at_ms, rate=ZERO)
         self._settle(order, at_ms)
         return order

@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from trading.paper.futures_books import FuturesBooks
 from trading.paper.futures_contracts import Contract
 from trading.paper.futures_orders import FuturesFill, FuturesOrder, Income, Position, Wallet
+from trading.paper.futures_user_events import account_update, tell_order
 from trading.paper.ledger import EIGHT
 from trading.paper.orders import ZERO
 
@@ -96,7 +97,24 @@ class FuturesLedger:
         named = (order.symbol, str(fill.trade_id))
         self.pay(order.account_id, "REALIZED_PNL", realized, at_ms, *named)
         self.pay(order.account_id, "COMMISSION", -fill.commission, at_ms, *named)
+        tell_order(self.books.feed, order, "TRADE", at_ms, fill)
+        self.tell_account(order.account_id, "ORDER", at_ms, position, profit=position.profit(price))
         return fill
+
+    def tell_account(
+        self,
+        account_id: int,
+        reason: str,
+        at_ms: int,
+        position: Position | None = None,
+        change: Decimal = ZERO,
+        profit: Decimal = ZERO,
+    ) -> None:
+        """Tell what a wallet and a position are now."""
+        if self.books.feed.listens("futures", account_id):
+            wallet, cross = self.books.wallets[account_id].balance, self.cross_wallet(account_id)
+            event = account_update(reason, wallet, cross, at_ms, position, change, profit)
+            self.books.feed.tell("futures", account_id, event)
 
     @staticmethod
     def _move(position: Position, side: str, price: Decimal, quantity: Decimal) -> Decimal:

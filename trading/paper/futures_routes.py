@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from trading.paper.errors import ApiError, one_of_missing
+from trading.paper.fault_model import Target
 from trading.paper.futures_errors import refused
 from trading.paper.futures_ordering import read_algo, read_order, response_type
 from trading.paper.futures_orders import (
     AlgoOrder,
+    FuturesFill,
     FuturesOrder,
     algo_json,
     fill_json,
@@ -22,6 +24,7 @@ from trading.paper.futures_routes_market import contract_of
 from trading.paper.params import Params
 from trading.paper.routing import Call, Route
 
+Row = TypeVar("Row", FuturesOrder, FuturesFill, AlgoOrder)
 WEEK_MS = 7 * 86_400_000
 MOST_IN_BATCH = 5
 ALL_CANCELLED = {"code": 200, "msg": "The operation of cancel all open order is done."}
@@ -98,10 +101,21 @@ def _find(call: Call, code: int) -> FuturesOrder:
     return order
 
 
+def _is_stale(call: Call, symbol: str, time_ms: int, *, in_lists: bool = False) -> bool:
+    """Whether a fault has queries not know something of that time yet."""
+    target = Target(market="futures", symbol=symbol, apiKey=call.account.api_key)
+    return call.exchange.faults.is_stale(target, call.now_ms - time_ms, in_lists=in_lists)
+
+
+def _known(call: Call, rows: list[Row]) -> list[Row]:
+    """Those of orders, fills or conditional orders that lists know already."""
+    return [one for one in rows if not _is_stale(call, one.symbol, one.time_ms, in_lists=True)]
+
+
 def get_order(call: Call) -> dict[str, Any]:
     """GET /fapi/v1/order."""
     order = _find(call, -2013)
-    if call.now_ms - order.time_ms < call.exchange.faults.stale_seconds() * 1000:
+    if _is_stale(call, order.symbol, order.time_ms):
         raise refused(-2013)
     return order_json(order)
 
@@ -132,7 +146,8 @@ def _symbol_or_all(call: Call) -> str | None:
 def open_orders(call: Call) -> list[dict[str, Any]]:
     """GET /fapi/v1/openOrders: conditional orders are not among them."""
     symbol = _symbol_or_all(call)
-    return [order_json(one) for one in call.exchange.futures.books.open_orders(call.account.id, symbol)]
+    found = call.exchange.futures.books.open_orders(call.account.id, symbol)
+    return [order_json(one) for one in _known(call, found)]
 
 
 def cancel_open_orders(call: Call) -> dict[str, Any]:
@@ -176,7 +191,7 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     params = call.params
     conditions = [("order_id >= ?", params.integer("orderId")), *_window(params)]
     where, values, forward = _rows(call, "order_id", conditions, params.limit(500, 1000))
-    found = call.exchange.futures.books.orders(where, values)
+    found = _known(call, call.exchange.futures.books.orders(where, values))
     return [order_json(one) for one in (found if forward else reversed(found))]
 
 
@@ -188,7 +203,7 @@ def user_trades(call: Call) -> list[dict[str, Any]]:
         raise ApiError(-1128, "Combination of optional parameters invalid.")
     conditions = [("order_id = ?", order_id), ("trade_id >= ?", from_id), *window]
     where, values, forward = _rows(call, "trade_id", conditions, params.limit(500, 1000))
-    found = call.exchange.futures.books.fills(where, values)
+    found = _known(call, call.exchange.futures.books.fills(where, values))
     return [fill_json(one) for one in (found if forward else reversed(found))]
 
 
@@ -218,7 +233,7 @@ def _find_algo(call: Call, code: int) -> AlgoOrder:
 def get_algo(call: Call) -> dict[str, Any]:
     """GET /fapi/v1/algoOrder by algoId or clientAlgoId."""
     algo = _find_algo(call, -2013)
-    if call.now_ms - algo.time_ms < call.exchange.faults.stale_seconds() * 1000:
+    if _is_stale(call, algo.symbol, algo.time_ms):
         raise refused(-2013)
     return algo_json(algo)
 
@@ -232,7 +247,8 @@ def cancel_algo(call: Call) -> dict[str, Any]:
 def open_algos(call: Call) -> list[dict[str, Any]]:
     """GET /fapi/v1/openAlgoOrders: NEW, TRIGGERING and TRIGGERED ones."""
     symbol = _symbol_or_all(call)
-    return [algo_json(one) for one in call.exchange.futures.books.live_algos(call.account.id, symbol)]
+    found = call.exchange.futures.books.live_algos(call.account.id, symbol)
+    return [algo_json(one) for one in _known(call, found)]
 
 
 def all_algos(call: Call) -> list[dict[str, Any]]:
@@ -240,7 +256,7 @@ def all_algos(call: Call) -> list[dict[str, Any]]:
     params = call.params
     conditions = [("algo_id >= ?", params.integer("algoId")), *_window(params)]
     where, values, forward = _rows(call, "algo_id", conditions, params.limit(500, 1000))
-    found = call.exchange.futures.books.algos(where, values)
+    found = _known(call, call.exchange.futures.books.algos(where, values))
     return [algo_json(one) for one in (found if forward else reversed(found))]
 
 

@@ -61,7 +61,7 @@ def set_dual(call: Call) -> dict[str, Any]:
 
 def symbol_config(call: Call) -> list[dict[str, Any]]:
     """GET /fapi/v1/symbolConfig: margin type and leverage of one contract, or of all."""
-    contracts = call.exchange.futures.state.contracts
+    contracts = call.contracts
     chosen = [contract_of(call)] if "symbol" in call.params else list(contracts.values())
     positions = [(one, call.exchange.futures.ledger.position(call.account.id, one)) for one in chosen]
     return [
@@ -121,7 +121,7 @@ def _numbers(call: Call, contract: Contract, position: Position) -> dict[str, De
 def _positions(call: Call, *, everything: bool) -> list[tuple[Contract, Position]]:
     """The contracts asked for: all, or only those with a position or open orders."""
     futures, account_id = call.exchange.futures, call.account.id
-    contracts = futures.state.contracts
+    contracts = call.contracts
     chosen = [contract_of(call)] if "symbol" in call.params else list(contracts.values())
     futures.advance_all(call.now_ms)
     found = [(one, futures.ledger.position(account_id, one)) for one in chosen]
@@ -296,7 +296,7 @@ def income(call: Call) -> list[dict[str, Any]]:
 
 def leverage_bracket(call: Call) -> Any:
     """GET /fapi/v1/leverageBracket: a list, as it always was for a single symbol too."""
-    contracts = call.exchange.futures.state.contracts
+    contracts = call.contracts
     chosen = [contract_of(call)] if "symbol" in call.params else list(contracts.values())
     return [
         {"symbol": one.symbol, "notionalCoef": 1.0, "brackets": [row.as_json() for row in one.brackets]}

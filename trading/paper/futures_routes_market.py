@@ -20,7 +20,7 @@ DEFAULT_RATES = 100
 
 def contract_of(call: Call, name: str = "symbol") -> Contract:
     """The contract that the request names. Raises -1102, -1100 or -1121."""
-    contract = call.exchange.futures.state.contracts.get(call.params.symbol(name))
+    contract = call.contracts.get(call.params.symbol(name))
     if contract is None:
         raise invalid_symbol()
     return contract
@@ -29,7 +29,7 @@ def contract_of(call: Call, name: str = "symbol") -> Contract:
 def _chosen(call: Call) -> list[Contract]:
     if "symbol" in call.params:
         return [contract_of(call)]
-    return list(call.exchange.futures.state.contracts.values())
+    return list(call.contracts.values())
 
 
 def _shape(call: Call, found: list[dict[str, Any]]) -> Any:
@@ -57,7 +57,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
         "exchangeFilters": [],
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
         "symbols": [
-            {**contract.info, "status": state.status(symbol)} for symbol, contract in state.contracts.items()
+            {**contract.info, "status": state.status(symbol)} for symbol, contract in call.contracts.items()
         ],
     }
 

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from trading.paper.engine import Engine
+from trading.paper.fault_model import Target
 from trading.paper.futures_books import FuturesBooks
 from trading.paper.futures_contracts import Contract
 from trading.paper.futures_ledger import FuturesLedger, rounded
 from trading.paper.futures_margin import OpenSides, bankruptcy_price, liquidation_price, open_sides
 from trading.paper.futures_ordering import NewFutures
 from trading.paper.futures_orders import ALGO_LIVE, LAST, AlgoOrder, FuturesOrder, Position
+from trading.paper.futures_user_events import NO_REASON, tell_order
 from trading.paper.market import Market
-from trading.paper.orderbook import OrderBook
 from trading.paper.orders import ZERO
 from trading.paper.overlay import OverlayMarket
 
@@ -40,7 +42,10 @@ class Margin:
 
 
 class FuturesState:
-    """Contracts, prices and margins. `markets` are those of traded prices and of mark prices."""
+    """Contracts, prices and margins. `markets` are those of traded prices and of mark prices.
+
+    Book, switches, faults and conditions are those of the `spot` engine.
+    """
 
     def __init__(
         self,
@@ -48,15 +53,15 @@ class FuturesState:
         markets: tuple[OverlayMarket, OverlayMarket],
         books: FuturesBooks,
         ledger: FuturesLedger,
-        book: OrderBook,
-        resting_off: set[str],
+        spot: Engine,
     ) -> None:
         self.contracts = contracts
         self.market, self.marks = markets
         self.books = books
         self.ledger = ledger
-        self.book = book
-        self.resting_off = resting_off
+        self.book = spot.book
+        self.resting_off = spot.resting_off
+        self.faults, self.conditions = spot.faults, spot.conditions
         states = books.symbol_states()
         self._status = {symbol: status for symbol, (status, _) in states.items() if status}
         self.looked = {symbol: looked for symbol, (_, looked) in states.items() if looked}
@@ -71,7 +76,9 @@ class FuturesState:
     # -- prices and status
 
     def status(self, symbol: str) -> str:
-        """TRADING or SETTLING: as listed, or as set by hand."""
+        """TRADING or SETTLING: as listed, as set by hand, or by a condition."""
+        if self.conditions.status("futures", symbol) is not None:
+            return "SETTLING"
         listed = self.contracts[symbol].spec.status
         return "TRADING" if self._status.get(symbol, listed) == "TRADING" else "SETTLING"
 
@@ -162,11 +169,12 @@ class FuturesState:
             algo_id=0 if algo is None else algo.algo_id,
         )
 
-    def end_order(self, order: FuturesOrder, status: str, at_ms: int) -> None:
+    def end_order(self, order: FuturesOrder, status: str, at_ms: int, expired: str = NO_REASON) -> None:
         """End an open order, and the conditional order that it came from."""
         order.status = status
         order.update_ms = at_ms
         self.books.save_order(order)
+        tell_order(self.books.feed, order, status, at_ms, expired=expired)
         self.follow_algo(order, at_ms)
 
     def follow_algo(self, order: FuturesOrder, at_ms: int) -> None:
@@ -174,11 +182,13 @@ class FuturesState:
         algo = self.books.live.get(order.symbol, {}).get(order.algo_id)
         if algo is None:
             return
+        before = (algo.status, algo.actual_order_id, algo.actual_quantity)
         algo.actual_order_id = order.order_id
         algo.actual_price, algo.actual_quantity = order.average_price, order.executed
-        algo.update_ms = at_ms
         algo.status = "TRIGGERED" if order.is_open else "FINISHED"
-        self.books.save_algo(algo)
+        if before != (algo.status, algo.actual_order_id, algo.actual_quantity):
+            algo.update_ms = at_ms
+            self.books.save_algo(algo)
 
     def end_algo(self, algo: AlgoOrder, status: str, at_ms: int, reason: str = "") -> None:
         """End a conditional order that became no order."""
@@ -250,6 +260,15 @@ class FuturesState:
         """The mark price that liquidates a position; 0 for none."""
         wallet = self._backing(position, at_ms, less_maintenance=True)
         return liquidation_price(self.contracts[position.symbol], position, wallet)
+
+    def target_of(self, order: FuturesOrder) -> Target:
+        """An order in the words that faults select by."""
+        key = self.books.books.by_id[order.account_id].api_key
+        return Target(market="futures", symbol=order.symbol, side=order.side, type=order.type, apiKey=key)
+
+    def shaped(self, order: FuturesOrder, takes: Takes) -> Takes:
+        """What an order gets instead of `takes` when a fault has it so."""
+        return self.faults.shape(order, self.target_of(order), takes, self.contracts[order.symbol].spec.lot)
 
     def bankruptcy_price(self, position: Position, at_ms: int) -> Decimal:
         """The price at which a liquidated position is closed."""

@@ -7,6 +7,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from trading.paper.books import Account, Books
 from trading.paper.orders import LIMIT_TYPES, ZERO, Fill, Order
+from trading.paper.spot_events import tell_order
 from trading.paper.symbols import SymbolSpec
 
 EIGHT = Decimal("0.00000001")
@@ -87,6 +88,7 @@ class Ledger:
             is_maker=is_maker,
         )
         self.books.save_fill(fill)
+        tell_order(self.books.feed, order, "TRADE", at_ms, fill)
         return fill
 
     @staticmethod

@@ -115,6 +115,8 @@ def _spec(row: Mapping[str, Any], status: str) -> SymbolSpec:
         status=status,
         order_types=tuple(row["orderTypes"]),
         filters=filters,
+        oto_allowed=bool(row.get("otoAllowed", False)),
+        opo_allowed=bool(row.get("opoAllowed", False)),
     )
 
 

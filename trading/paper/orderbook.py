@@ -44,6 +44,7 @@ class OrderBook:
         self.half_spread = spread_bps / 20_000
         self.level_quote = level_quote
         self.by_symbol: dict[str, Decimal] = {}  # level_quote set for single symbols
+        self.empty: set[str] = set()  # symbols without any level, "*" for all
 
     def best(self, spec: SymbolSpec, price: Decimal) -> tuple[Decimal, Decimal]:
         """Best bid and best ask around the last price."""
@@ -58,6 +59,8 @@ class OrderBook:
         self, spec: SymbolSpec, taker_side: str, price: Decimal, at_ms: int
     ) -> Iterator[tuple[Decimal, Decimal]]:
         """(price, quantity) of the levels that a taker of this side meets, the best one first."""
+        if self.empty and not self.empty.isdisjoint((spec.symbol, "*")):
+            return
         bid, ask = self.best(spec, price)
         step = max(spec.tick, floor_to(price * self.half_spread, spec.tick))
         first, sign = (ask, 1) if taker_side == "BUY" else (bid, -1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 from decimal import Decimal
 
 from trading.paper.errors import ApiError, missing, not_required, one_of_missing, rejected
 from trading.paper.filters import NewOrder, check_precision
+from trading.paper.ids import made_up_id
 from trading.paper.orders import ZERO
 from trading.paper.params import Params
 from trading.paper.symbols import SymbolSpec
@@ -36,22 +35,22 @@ MAY_HAVE: dict[str, tuple[str, ...]] = {
 }
 NUMBERS = ("quantity", "quoteOrderQty", "price", "stopPrice", "icebergQty")
 OCO_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "LIMIT_MAKER", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
-_ALPHABET = string.ascii_letters + string.digits
-
-
-def made_up_id() -> str:
-    """A client order id for an order that came without one."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(22))
+WORKING_TYPES = ("LIMIT", "LIMIT_MAKER")
+# of which parameter the pair of a list with a working order has its quantity
+PENDING_NAMES: dict[str, dict[str, str | None]] = {
+    "OTOCO": {"quantity_name": "pendingQuantity"},
+    "OPOCO": {"quantity_name": None},
+}
 
 
 def _wrong_type() -> ApiError:
     return ApiError(-1116, "Invalid orderType.")
 
 
-def read_side(params: Params) -> str:
+def read_side(params: Params, name: str = "side") -> str:
     """side; -1102 or -1117."""
-    params.needed("side")
-    side = params.choice("side", SIDES, ApiError(-1117, "Invalid side."))
+    params.needed(name)
+    side = params.choice(name, SIDES, ApiError(-1117, "Invalid side."))
     assert side is not None
     return side
 
@@ -80,35 +79,69 @@ def read_order(params: Params, spec: SymbolSpec) -> NewOrder:
     return _compose(params, spec, side, type_, client_id)
 
 
-def read_leg(params: Params, spec: SymbolSpec, side: str, leg: str) -> NewOrder:
-    """The above or below leg of POST /api/v3/orderList/oco."""
+def read_leg(
+    params: Params,
+    spec: SymbolSpec,
+    side: str,
+    leg: str,
+    quantity_name: str | None = "quantity",
+) -> NewOrder:
+    """A leg of an order list: above or below of an OCO, pendingAbove or pendingBelow of the others.
+
+    `quantity_name` is None where the quantity is not known yet.
+    """
     type_ = params.needed(f"{leg}Type")
     if type_ not in OCO_TYPES:
         raise ApiError(-1158, "Order type not supported in OCO.")
-    client_id = params.client_id(f"{leg}ClientOrderId") or made_up_id()
-    if f"{leg}TrailingDelta" in params:
+    return _read_part(params, spec, side, type_, leg, quantity_name)
+
+
+def read_working(params: Params, spec: SymbolSpec) -> NewOrder:
+    """The working order of an OTOCO or OPOCO: LIMIT or LIMIT_MAKER."""
+    type_ = params.needed("workingType")
+    if type_ not in WORKING_TYPES:
+        raise _wrong_type()
+    side = read_side(params, "workingSide")
+    return _read_part(params, spec, side, type_, "working", "workingQuantity")
+
+
+def _read_part(
+    params: Params, spec: SymbolSpec, side: str, type_: str, part: str, quantity_name: str | None
+) -> NewOrder:
+    client_id = params.client_id(f"{part}ClientOrderId") or made_up_id()
+    if f"{part}TrailingDelta" in params:
         raise rejected("Trailing stop orders are not supported for this symbol.")
-    for name in (f"{leg}StrategyId", f"{leg}StrategyType"):
+    for name in (f"{part}StrategyId", f"{part}StrategyType"):
         params.integer(name)
-    return _compose(params, spec, side, type_, client_id, leg)
+    return _compose(params, spec, side, type_, client_id, part, quantity_name)
 
 
 def _compose(
-    params: Params, spec: SymbolSpec, side: str, type_: str, client_id: str, leg: str = ""
+    params: Params,
+    spec: SymbolSpec,
+    side: str,
+    type_: str,
+    client_id: str,
+    part: str = "",
+    quantity_name: str | None = "quantity",
 ) -> NewOrder:
     def named(name: str) -> str:
-        return name if not leg or name == "quantity" else f"{leg}{name[0].upper()}{name[1:]}"
+        if name == "quantity" and quantity_name is not None:
+            return quantity_name
+        return name if not part else f"{part}{name[0].upper()}{name[1:]}"
 
-    numbers = {name: params.decimal(named(name)) for name in NUMBERS}
+    read = [name for name in NUMBERS if name != "quantity" or quantity_name is not None]
+    numbers = {name: params.decimal(named(name)) for name in read}
     time_in_force = params.choice(
         named("timeInForce"), TIMES_IN_FORCE, ApiError(-1115, "Invalid timeInForce.")
     )
     given = {name for name, value in numbers.items() if value is not None}
     given |= {"timeInForce"} if time_in_force else set()
-    for name in NEEDS[type_]:
+    needs = [name for name in NEEDS[type_] if name != "quantity" or quantity_name is not None]
+    for name in needs:
         if name not in given:
             raise missing(named(name))
-    for name in sorted(given - set(NEEDS[type_]) - set(MAY_HAVE[type_])):
+    for name in sorted(given - set(needs) - set(MAY_HAVE[type_])):
         raise not_required(named(name))
     if type_ == "MARKET":
         _check_market(given)
@@ -121,7 +154,7 @@ def _compose(
         type=type_,
         time_in_force=time_in_force or "GTC",
         client_id=client_id,
-        quantity=numbers["quantity"] or ZERO,
+        quantity=numbers.get("quantity") or ZERO,
         quote_quantity=numbers["quoteOrderQty"] or ZERO,
         price=numbers["price"] or ZERO,
         stop_price=numbers["stopPrice"] or ZERO,

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 ZERO = Decimal(0)
-OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED"})
+OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED", "PENDING_NEW"})
+PENDING = "PENDING_NEW"  # waits in a list for its working order
 STOP_TYPES = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"})
 LIMIT_TYPES = frozenset({"LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"})
 
@@ -18,6 +19,7 @@ class Order:
 
     `locked` is what this order keeps back of the account's balance: quote for a buy, base for a sell.
     `working_ms` is -1 until the order is on the book (a stop that has not triggered is not).
+    `expiry_reason` says why an order EXPIRED.
     """
 
     symbol: str
@@ -40,6 +42,7 @@ class Order:
     status: str = "NEW"
     working_ms: int = -1
     locked: Decimal = ZERO
+    expiry_reason: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -55,6 +58,11 @@ class Order:
     def waits_for_stop(self) -> bool:
         """Whether this is a stop that has not triggered."""
         return self.type in STOP_TYPES and self.working_ms < 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it waits for the working order of its list, and is not on the book."""
+        return self.status == PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,10 @@ class Fill:
 
 @dataclass(slots=True)
 class OrderList:
-    """An OCO: two orders of which one cancels the other."""
+    """Two orders of which one cancels the other (OCO); or a working order and two that wait for it.
+
+    `kind` is OCO, OTOCO or OPOCO; the working order of the latter two is the first of `order_ids`.
+    """
 
     list_id: int
     account_id: int
@@ -86,7 +97,23 @@ class OrderList:
     client_id: str
     time_ms: int
     status: str = "EXECUTING"  # listOrderStatus: EXECUTING or ALL_DONE
+    kind: str = "OCO"
     order_ids: list[int] = field(default_factory=list)
+
+    @property
+    def contingency(self) -> str:
+        """contingencyType: OCO, or OTO for whatever has a working order."""
+        return "OCO" if self.kind == "OCO" else "OTO"
+
+    @property
+    def working_id(self) -> int | None:
+        """The order that the others wait for; None for an OCO."""
+        return None if self.kind == "OCO" else self.order_ids[0]
+
+    @property
+    def pair_ids(self) -> list[int]:
+        """The two orders of which one cancels the other."""
+        return self.order_ids if self.kind == "OCO" else self.order_ids[1:]
 
 
 def number(value: Decimal) -> str:
@@ -117,7 +144,12 @@ def order_query(order: Order) -> dict[str, Any]:
         "workingTime": order.working_ms,
         "origQuoteOrderQty": number(order.quote_quantity),
         "selfTradePreventionMode": "EXPIRE_MAKER",
+        **_expiry(order),
     }
+
+
+def _expiry(order: Order) -> dict[str, str]:
+    return {"expiryReason": order.expiry_reason} if order.expiry_reason else {}
 
 
 def order_ack(order: Order) -> dict[str, Any]:
@@ -151,7 +183,9 @@ def order_result(order: Order) -> dict[str, Any]:
         body["stopPrice"] = number(order.stop_price)
     if order.iceberg_quantity:
         body["icebergQty"] = number(order.iceberg_quantity)
-    return body
+    if order.is_pending and not order.quantity:
+        del body["origQty"]  # of an OPO order it is not known yet (rest-api.md, "OPOCO")
+    return body | _expiry(order)
 
 
 def order_full(order: Order, fills: list[Fill]) -> dict[str, Any]:
@@ -203,7 +237,7 @@ def list_summary(one: OrderList, orders: list[Order]) -> dict[str, Any]:
     """The order list as GET /api/v3/orderList shows it."""
     return {
         "orderListId": one.list_id,
-        "contingencyType": "OCO",
+        "contingencyType": one.contingency,
         "listStatusType": "EXEC_STARTED" if one.status == "EXECUTING" else "ALL_DONE",
         "listOrderStatus": one.status,
         "listClientOrderId": one.client_id,

@@ -24,7 +24,7 @@ STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 
 def spec_of(call: Call, name: str = "symbol") -> SymbolSpec:
     """The symbol that the request names. Raises -1102, -1100 or -1121."""
-    spec = call.exchange.market.specs.get(call.params.symbol(name))
+    spec = call.specs.get(call.params.symbol(name))
     if spec is None:
         raise invalid_symbol()
     return spec
@@ -50,7 +50,7 @@ def exchange_info(call: Call) -> dict[str, Any]:
     if (one is not None and several is not None) or (status and (one or several)):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
     wanted = [one] if one is not None else several
-    specs = exchange.market.specs
+    specs = call.specs
     if wanted is None:
         chosen = list(specs.values())
         if permissions is not None and "SPOT" not in permissions:
@@ -126,7 +126,7 @@ def _chosen(call: Call) -> list[SymbolSpec]:
         raise ApiError(-1128, "Combination of optional parameters invalid.")
     if "symbol" in call.params:
         return [spec_of(call)]
-    specs = call.exchange.market.specs
+    specs = call.specs
     names = call.params.names("symbols")
     if names is None:
         return list(specs.values())

@@ -43,7 +43,14 @@ def coins(call: Call) -> list[dict[str, Any]]:
     ]
 
 
+def system_status(call: Call) -> dict[str, Any]:
+    """GET /sapi/v1/system/status."""
+    is_down = bool(call.exchange.conditions.maintenance)
+    return {"status": int(is_down), "msg": "system_maintenance" if is_down else "normal"}
+
+
 ROUTES = (
+    Route("GET", "/sapi/v1/system/status", system_status, 1),
     Route("GET", "/sapi/v1/capital/config/getall", coins, 10, signed=True),
     Route("GET", "/sapi/v1/margin/allPairs", nothing, 1, signed=True),
     Route("GET", "/sapi/v1/margin/isolated/allPairs", nothing, 10, signed=True),

@@ -10,14 +10,9 @@ from trading.paper.errors import (
     no_such_order,
     one_of_missing,
 )
-from trading.paper.ordering import (
-    RESPONSES,
-    made_up_id,
-    read_leg,
-    read_order,
-    read_side,
-    read_stp,
-)
+from trading.paper.fault_model import Target
+from trading.paper.ids import made_up_id
+from trading.paper.ordering import RESPONSES, read_order
 from trading.paper.orders import (
     ZERO,
     Fill,
@@ -40,13 +35,15 @@ CANCEL_RESTRICTIONS = ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")
 BAD_COMBINATION = "Combination of optional parameters invalid."
 
 
-def _answer_of(kind: str, order: Order, fills: list[Fill]) -> dict[str, Any]:
+def answer_of(kind: str, order: Order, fills: list[Fill]) -> dict[str, Any]:
+    """The order as newOrderRespType has it."""
     if kind == "FULL":
         return order_full(order, fills)
     return order_result(order) if kind == "RESULT" else order_ack(order)
 
 
-def _response_type(params: Params, default: str) -> str:
+def response_type(params: Params, default: str) -> str:
+    """newOrderRespType: ACK, RESULT or FULL."""
     error = ApiError(
         -1100, "Illegal characters found in parameter 'newOrderRespType'; legal range is 'ACK|RESULT|FULL'."
     )
@@ -57,17 +54,17 @@ def new_order(call: Call) -> dict[str, Any]:
     """POST /api/v3/order."""
     spec = spec_of(call)
     new = read_order(call.params, spec)
-    kind = _response_type(call.params, "FULL" if new.type in ("MARKET", "LIMIT") else "ACK")
+    kind = response_type(call.params, "FULL" if new.type in ("MARKET", "LIMIT") else "ACK")
     call.params.finish()
     call.exchange.counts.check(call.account.id, 1, call.now_ms)
     order, fills = call.exchange.engine.place(call.account, new, call.now_ms)
-    return _answer_of(kind, order, fills)
+    return answer_of(kind, order, fills)
 
 
 def test_order(call: Call) -> dict[str, Any]:
     """POST /api/v3/order/test: everything is checked but money, and nothing is placed."""
     new = read_order(call.params, spec_of(call))
-    _response_type(call.params, "ACK")
+    response_type(call.params, "ACK")
     with_rates = call.params.boolean("computeCommissionRates", False)
     call.params.finish()
     call.exchange.engine.check(call.account, new, call.now_ms)
@@ -95,11 +92,17 @@ def _find(call: Call, error: ApiError) -> Order:
     return order
 
 
+def is_stale(call: Call, order: Order, *, in_lists: bool = False) -> bool:
+    """Whether a fault has queries not know this order yet."""
+    target = Target(market="spot", symbol=order.symbol, apiKey=call.account.api_key)
+    return call.exchange.faults.is_stale(target, call.now_ms - order.time_ms, in_lists=in_lists)
+
+
 def get_order(call: Call) -> dict[str, Any]:
     """GET /api/v3/order."""
     order = _find(call, no_such_order())
     call.params.finish()
-    if call.now_ms - order.time_ms < call.exchange.faults.stale_seconds() * 1000:
+    if is_stale(call, order):
         raise no_such_order()
     call.exchange.engine.advance(order.symbol, call.now_ms)
     return order_query(order)
@@ -112,7 +115,7 @@ def cancel_order(call: Call) -> dict[str, Any]:
     restriction = call.params.choice("cancelRestrictions", CANCEL_RESTRICTIONS, error)
     cancel_id = call.params.client_id("newClientOrderId") or made_up_id()
     call.params.finish()
-    call.exchange.engine.cancel(call.account, order, call.now_ms, restriction or "")
+    call.exchange.engine.cancel(call.account, order, call.now_ms, restriction or "", cancel_id)
     return cancel_report(order, cancel_id)
 
 
@@ -130,9 +133,11 @@ def cancel_open_orders(call: Call) -> list[dict[str, Any]]:
         for order in orders:
             if not order.is_open:
                 continue
-            one = exchange.books.lists.get(order.list_id)
-            cancelled = exchange.engine.cancel(call.account, order, call.now_ms)
-            cancel_id = made_up_id()
+            one, cancel_id = exchange.books.lists.get(order.list_id), made_up_id()
+            try:
+                cancelled = exchange.engine.cancel(call.account, order, call.now_ms, "", cancel_id)
+            except ApiError:  # filled just before
+                continue
             rows = [cancel_report(each, cancel_id) for each in cancelled]
             reports += rows if one is None else [{**list_summary(one, cancelled), "orderReports": rows}]
     return reports
@@ -146,7 +151,8 @@ def open_orders(call: Call) -> list[dict[str, Any]]:
         call.exchange.engine.advance_all(call.now_ms)
     else:
         call.exchange.engine.advance(symbol, call.now_ms)
-    return [order_query(order) for order in call.exchange.books.open_orders(call.account, symbol)]
+    orders = call.exchange.books.open_orders(call.account, symbol)
+    return [order_query(order) for order in orders if not is_stale(call, order, in_lists=True)]
 
 
 def _window(params: Params) -> tuple[int | None, int | None]:
@@ -177,7 +183,8 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     forward = order_id is not None or start is not None
     where += f" ORDER BY order_id {'ASC' if forward else 'DESC'} LIMIT ?"
     orders = call.exchange.books.orders(where, (*values, limit))
-    return [order_query(order) for order in (orders if forward else reversed(orders))]
+    chosen = [order for order in orders if not is_stale(call, order, in_lists=True)]
+    return [order_query(order) for order in (chosen if forward else reversed(chosen))]
 
 
 def my_trades(call: Call) -> list[dict[str, Any]]:
@@ -203,7 +210,10 @@ def my_trades(call: Call) -> list[dict[str, Any]]:
     forward = from_id is not None or start is not None
     where += f" ORDER BY trade_id {'ASC' if forward else 'DESC'} LIMIT ?"
     fills = call.exchange.books.fills(where, (*values, limit))
-    return [trade(fill) for fill in (fills if forward else reversed(fills))]
+    target = Target(market="spot", symbol=symbol, apiKey=call.account.api_key)
+    stale = call.exchange.faults.is_stale
+    chosen = [fill for fill in fills if not stale(target, call.now_ms - fill.time_ms, in_lists=True)]
+    return [trade(fill) for fill in (chosen if forward else reversed(chosen))]
 
 
 def account(call: Call) -> dict[str, Any]:
@@ -255,63 +265,6 @@ def rate_limit_order(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def new_oco(call: Call) -> dict[str, Any]:
-    """POST /api/v3/orderList/oco."""
-    spec, params = spec_of(call), call.params
-    side = read_side(params)
-    params.needed("quantity")
-    list_id = params.client_id("listClientOrderId") or made_up_id()
-    above, below = (read_leg(params, spec, side, leg) for leg in ("above", "below"))
-    read_stp(params)
-    kind = _response_type(params, "RESULT")
-    params.finish()
-    if above.type.startswith("STOP_LOSS") == below.type.startswith("STOP_LOSS"):
-        raise ApiError(-1158, "Order type not supported in OCO.")
-    call.exchange.counts.check(call.account.id, 2, call.now_ms)
-    one, legs = call.exchange.engine.place_oco(call.account, above, below, list_id, call.now_ms)
-    reports = [_answer_of(kind, leg, []) for leg in legs]
-    return {**list_summary(one, legs), "orderReports": reports}
-
-
-def _find_list(call: Call, id_name: str, client_name: str) -> tuple[Any, list[Order]]:
-    list_id, client_id = call.params.integer(id_name), call.params.text(client_name)
-    if list_id is None and client_id is None:
-        raise one_of_missing(client_name, id_name)
-    books = call.exchange.books
-    one = books.order_list(call.account, list_id, client_id)
-    if one is None or (client_id is not None and one.client_id != client_id):
-        return None, []
-    orders = [books.order_by_id(call.account, one.symbol, order_id) for order_id in one.order_ids]
-    return one, [order for order in orders if order is not None]
-
-
-def get_order_list(call: Call) -> dict[str, Any]:
-    """GET /api/v3/orderList by orderListId or origClientOrderId."""
-    one, orders = _find_list(call, "orderListId", "origClientOrderId")
-    call.params.finish()
-    if one is None:
-        raise ApiError(-2018, "Order list does not exist.")
-    call.exchange.engine.advance(one.symbol, call.now_ms)
-    return list_summary(one, orders)
-
-
-def cancel_order_list(call: Call) -> dict[str, Any]:
-    """DELETE /api/v3/orderList by orderListId or listClientOrderId."""
-    symbol = spec_of(call).symbol
-    one, orders = _find_list(call, "orderListId", "listClientOrderId")
-    cancel_id = call.params.client_id("newClientOrderId") or made_up_id()
-    call.params.finish()
-    if one is None or one.symbol != symbol:
-        raise cancel_rejected()
-    call.exchange.engine.advance(symbol, call.now_ms)
-    live = [order for order in orders if order.is_open]
-    if not live:
-        raise cancel_rejected()
-    call.exchange.engine.cancel(call.account, live[0], call.now_ms)
-    reports = [cancel_report(order, cancel_id) for order in orders]
-    return {**list_summary(one, orders), "orderReports": reports}
-
-
 def _test_weight(params: Params) -> int:
     return 20 if (params.peek("computeCommissionRates") or "").lower() == "true" else 1
 
@@ -321,9 +274,6 @@ ROUTES = (
     Route("GET", "/api/v3/order", get_order, 4, signed=True),
     Route("DELETE", "/api/v3/order", cancel_order, 1, signed=True, engine=True),
     Route("POST", "/api/v3/order/test", test_order, _test_weight, signed=True),
-    Route("POST", "/api/v3/orderList/oco", new_oco, 1, signed=True, engine=True),
-    Route("GET", "/api/v3/orderList", get_order_list, 4, signed=True),
-    Route("DELETE", "/api/v3/orderList", cancel_order_list, 1, signed=True, engine=True),
     Route("GET", "/api/v3/openOrders", open_orders, lambda p: 6 if "symbol" in p else 80, signed=True),
     Route("DELETE", "/api/v3/openOrders", cancel_open_orders, 1, signed=True, engine=True),
     Route("GET", "/api/v3/allOrders", all_orders, 20, signed=True),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trading.paper.books import Account
 from trading.paper.exchange import Exchange
+from trading.paper.futures_contracts import Contract
 from trading.paper.params import Params
+from trading.paper.symbols import SymbolSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,23 @@ class Call:
         """Whose signed request this is."""
         assert self.signer is not None  # only signed routes ask
         return self.signer
+
+    @property
+    def specs(self) -> dict[str, SymbolSpec]:
+        """The spot symbols that are listed."""
+        exchange = self.exchange
+        specs, conditions = exchange.market.specs, exchange.conditions
+        if not conditions.delisted:
+            return specs
+        return {name: spec for name, spec in specs.items() if conditions.is_listed("spot", name)}
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """The futures contracts that are listed."""
+        contracts, conditions = self.exchange.futures.state.contracts, self.exchange.conditions
+        if not conditions.delisted:
+            return contracts
+        return {name: one for name, one in contracts.items() if conditions.is_listed("futures", name)}
 
 
 Handler = Callable[[Call], Any | Awaitable[Any]]

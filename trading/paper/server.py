@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import inspect
 import json
@@ -12,10 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from trading.paper.books import Account
-from trading.paper.control import EXCHANGE, add_control_routes
+from trading.paper.control import EXCHANGE, STREAMS, add_control_routes
 from trading.paper.errors import CLOSED, ApiError, missing, rejected
 from trading.paper.exchange import Exchange
-from trading.paper.faults import AFTER, BEFORE, ENGINE, Dropped
+from trading.paper.fault_model import AGAIN
+from trading.paper.faults import AFTER, BEFORE, ENGINE, Dropped, target_of
 from trading.paper.futures_errors import refused
 from trading.paper.futures_routes import ROUTES as FUTURES_ROUTES
 from trading.paper.futures_routes_account import ROUTES as FUTURES_ACCOUNT_ROUTES
@@ -29,15 +31,18 @@ from trading.paper.params import (
     signature_of,
     split_signature,
 )
+from trading.paper.routes_lists import ROUTES as LIST_ROUTES
 from trading.paper.routes_market import ROUTES as MARKET_ROUTES
 from trading.paper.routes_other import ROUTES as OTHER_ROUTES
 from trading.paper.routes_trade import ROUTES as TRADE_ROUTES
 from trading.paper.routing import Call, Route
+from trading.paper.streams import Streams
 
 FORM = "application/x-www-form-urlencoded"
 ALL_ROUTES = (
     *MARKET_ROUTES,
     *TRADE_ROUTES,
+    *LIST_ROUTES,
     *FUTURES_MARKET_ROUTES,
     *FUTURES_ROUTES,
     *FUTURES_ACCOUNT_ROUTES,
@@ -51,6 +56,8 @@ def make_app(exchange: Exchange) -> web.Application:
     app[EXCHANGE] = exchange
     for route in ALL_ROUTES:
         app.router.add_route(route.method, route.path, _endpoint(exchange, route))
+    app[STREAMS] = Streams(exchange)
+    app[STREAMS].add_routes(app)
     add_control_routes(app)
     app.on_startup.append(_begin)
     app.on_cleanup.append(_close)
@@ -64,6 +71,8 @@ async def _begin(app: web.Application) -> None:
 
 
 async def _close(app: web.Application) -> None:
+    for task in list(app[EXCHANGE].tasks):
+        task.cancel()
     live = app[EXCHANGE].live
     if live is not None:
         await live.stop()
@@ -83,6 +92,7 @@ def _endpoint(exchange: Exchange, route: Route) -> Callable[[web.Request], Await
         try:
             early = await exchange.faults.strike(request, route.path, BEFORE)
             answer = early if early is not None else await _answer(exchange, route, request)
+            await _replay(exchange, route, request)
             struck = await exchange.faults.strike(request, route.path, AFTER, answer)
         except Dropped:
             return web.Response()  # the connection is closed: nobody reads this
@@ -90,6 +100,25 @@ def _endpoint(exchange: Exchange, route: Route) -> Callable[[web.Request], Await
         return struck
 
     return endpoint
+
+
+async def _replay(exchange: Exchange, route: Route, request: web.Request) -> None:
+    """Carry the request out again if a fault has it so; nobody sees the second answer."""
+    if not exchange.faults.has(AGAIN):
+        return
+    fault = exchange.faults.take(await target_of(request, route.path), AGAIN)
+    if fault is None:
+        return
+    seconds = float(fault.options.get("seconds", 0))
+    if not seconds:
+        await _answer(exchange, route, request)
+        return
+
+    async def later() -> None:
+        await asyncio.sleep(seconds)
+        await _answer(exchange, route, request)
+
+    exchange.background(later())
 
 
 async def _answer(exchange: Exchange, route: Route, request: web.Request) -> web.StreamResponse:
@@ -119,7 +148,7 @@ async def _read(request: web.Request) -> tuple[Params, str, str | None]:
     """Parameters, signed payload and signature, from the bytes as they came."""
     query = request.raw_path.partition("?")[2]
     body = ""
-    if request.method != "GET" and request.can_read_body:
+    if request.method != "GET" and request.body_exists:
         if request.content_type not in (FORM, "application/octet-stream"):
             raise ApiError(-1102, "The body must be application/x-www-form-urlencoded.")
         body = (await request.read()).decode("utf-8", errors="replace")

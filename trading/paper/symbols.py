@@ -70,6 +70,8 @@ class SymbolSpec:
     turnover: float = 50_000.0  # quote units a minute
     order_types: tuple[str, ...] = ALL_TYPES
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    oto_allowed: bool = False
+    opo_allowed: bool = False
 
     @property
     def tick(self) -> Decimal:
@@ -184,6 +186,8 @@ def make_spec(
         turnover=4_000_000 / (1 + rank),
         order_types=ALL_TYPES if rank % 4 != 2 else LIMIT_STOPS_ONLY,
         filters=filters,
+        oto_allowed=rank % 6 != 5,
+        opo_allowed=rank % 3 != 2,
     )
 
 
@@ -234,8 +238,8 @@ def spot_info(spec: SymbolSpec, status: str, *, permission_sets: bool = True) ->
         "orderTypes": list(spec.order_types),
         "icebergAllowed": True,
         "ocoAllowed": True,
-        "otoAllowed": False,
-        "opoAllowed": False,
+        "otoAllowed": spec.oto_allowed,
+        "opoAllowed": spec.opo_allowed,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
         "cancelReplaceAllowed": False,

@@ -49,7 +49,7 @@ class Command(TradebotCommand):
             sys.exit(FAILED)
 
     def _dry(self, config: BotConfig) -> dict[str, Any]:
-        decision = explain.explain(config, clock.now())
+        decision = explain.explain(config, clock.now()).decision
         return {
             "bot": config.pk,
             "name": config.name,

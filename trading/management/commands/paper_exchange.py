@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from trading.paper.cli import CannotStart, add_options, options_from, run
+from trading.paper.cli import CannotStart, add_options, list_faults, options_from, run
 
 
 class Command(BaseCommand):
@@ -21,6 +21,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run; exit code 2 with a sentence when it cannot start."""
+        if options["list_faults"]:
+            self.stdout.write(list_faults())
+            return
         try:
             run(options_from(options), self._say)
         except CannotStart as error:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('bots', '0004_metrics_indexes'),
+        ("bots", "0005_inbox_order"),
     ]
 
     operations = [
