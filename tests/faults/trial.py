@@ -154,7 +154,7 @@ class Trial:
 
     def _failpoint(self) -> str:
         action = self.scenario.action
-        if action.startswith(("kill", "freeze")):
+        if action.startswith(("kill", "freeze", "crash")):
             return action.split()[0]
         return "timeout" if action == "interrupt" else "hold"
 
@@ -185,6 +185,10 @@ class Trial:
             if action == "freeze and cut":
                 self.servers.cut_sessions()
             self._resume_at = time.monotonic() + self.scenario.seconds
+        elif action in self.servers.redis_troubles:
+            with self.servers.redis_troubles[action]():
+                self.yard.release(self.scenario.step)
+                time.sleep(self.scenario.seconds)
         else:
             self._while_held(action, pid)
             self.yard.release(self.scenario.step)
@@ -196,8 +200,6 @@ class Trial:
             self.servers.cut_sessions()
         elif action == "flush":
             redis_client().flushdb()
-        elif action == "redis down":
-            self.servers.restart_redis(self.scenario.seconds / 3)
         elif action == "postgres":
             self.servers.restart_postgres()
 
