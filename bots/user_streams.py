@@ -72,6 +72,7 @@ class UserStreams:
     first_wait_seconds: float = FIRST_WAIT_SECONDS
     states: dict[Key, StreamState] = field(default_factory=dict)
     _tasks: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _ending: set[asyncio.Task[None]] = field(default_factory=set)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "user-streams"))
     _gate: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -85,7 +86,7 @@ class UserStreams:
                 except TimeoutError:
                     continue
         finally:
-            tasks = list(self._tasks.values())
+            tasks = [*self._tasks.values(), *self._ending]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -99,7 +100,10 @@ class UserStreams:
             logger.warning("The database does not answer; the streams stay as they are.")
             return
         for key in self._tasks.keys() - wanted:
-            self._tasks.pop(key).cancel()
+            ending = self._tasks.pop(key)
+            ending.cancel()
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
             self.states.pop(key, None)
         for key in sorted(wanted - self._tasks.keys()):
             self.states[key] = StreamState()

@@ -14,7 +14,7 @@ from trading import compare_money
 from trading.deployments import is_known
 from trading.findings import Finding, Severity, errors
 from trading.ids import PREFIX, parse
-from trading.models import ExchangeAccount, Fill, Order
+from trading.models import ExchangeAccount, Fill, Order, Orphan
 from trading.models.journal import DOUBT_STATES
 from trading.wire import OrderSaid, wire_of
 
@@ -94,7 +94,7 @@ class _Look:
         seen = set()
         for row in _all_orders(self.client, self.symbol, [one.created_at for one in self.by_name.values()]):
             said = wire_of(self.market).order(row)
-            order = self.by_number.get(said.order_id or 0) or self.by_name.get(row["clientOrderId"])
+            order = self.by_number.get(said.order_id or 0) or self._named(row["clientOrderId"], said)
             if order is None:
                 self._stranger(row)
                 continue
@@ -105,8 +105,20 @@ class _Look:
                 name = order.client_order_id
                 self.note("I12", f"order {name}", f"the exchange lacks order {name}")
 
+    def _named(self, name: str, said: OrderSaid) -> Order | None:
+        """Our order of that client id, unless it has another number: a replayed request makes two orders."""
+        order = self.by_name.get(name)
+        if order is None or _is_conditional(order) or order.exchange_order_id in (None, said.order_id):
+            return order
+        return None
+
     def _stranger(self, row: dict[str, Any]) -> None:
         name = row["clientOrderId"]
+        ended = Orphan.objects.filter(
+            account=self.account, market=self.market, symbol=self.symbol, exchange_id=int(row["orderId"])
+        ).filter(resolved_at__isnull=False, is_conditional=False)
+        if ended.exists():
+            return  # somebody saw to it, and what it traded is booked
         if not name.startswith(PREFIX) or self._is_older_than_asked(name):
             return
         parts = parse(name)

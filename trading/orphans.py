@@ -10,16 +10,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from marketdata import symbols
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import from_ms, to_ms
 from tradebot.errors import BotBusy, InvalidInput, OrderNotFound, Refused
-from trading import audit, books, external, money, outbox, wire
+from trading import audit, books, deployments, external, ids, money, outbox, wire
 from trading.filters import format_decimal
-from trading.ids import ALPHABET, PREFIX
 from trading.locks import lock_state
 from trading.models import BotState, Order, OrderRequest, Orphan, SymbolClaim
 from trading.swept import LOCK_SECONDS, Scope
@@ -83,13 +81,10 @@ def kind_of(client_id: str) -> str:
 
     A nonce that the journal knows was ours once (`manage.py after_restore` gives a new one).
     """
-    if not client_id.startswith(PREFIX):
-        return Orphan.Kind.FOREIGN
-    nonce = client_id.removeprefix(PREFIX).split("-")[0]
-    if nonce == settings.DEPLOYMENT_NONCE:
-        return Orphan.Kind.ORPHAN
-    known = OrderRequest.objects.filter(client_id__startswith=f"{PREFIX}{nonce}-")
-    return Orphan.Kind.ORPHAN if known.exists() else Orphan.Kind.NONCE
+    parts = ids.parse(client_id)
+    if parts is None:
+        return Orphan.Kind.FOREIGN if not client_id.startswith(ids.PREFIX) else Orphan.Kind.NONCE
+    return Orphan.Kind.ORPHAN if deployments.is_known(parts.nonce) else Orphan.Kind.NONCE
 
 
 def note(scope: Scope, seen: Seen) -> Orphan:
@@ -335,6 +330,8 @@ def _free_name(seen: Seen) -> str:
     """The order's own client id, unless the journal has it: a replayed request made two orders of one id."""
     taken = OrderRequest.objects.filter(client_id=seen.client_id).exists()
     taken = taken or Order.objects.filter(client_order_id=seen.client_id).exists()
+    if taken and seen.status not in ENDED:
+        raise Refused("The journal has an order of this client id, and this one is open; cancel it.")
     return f"{ADOPTED}-{seen.number}"[:36] if taken else seen.client_id[:36]
 
 
@@ -374,13 +371,8 @@ def _bot_of(scope: Scope, seen: Seen, kind: str) -> int | None:
     mine = BotState.objects.filter(
         bot__account_id=scope.account.pk, bot__market=scope.market, bot__symbol=seen.symbol
     )
-    parts = seen.client_id.split("-")
-    if kind == Orphan.Kind.ORPHAN and len(parts) > 2 and parts[2] and not set(parts[2]) - set(ALPHABET):
-        number = int(parts[2], 36)
-        found = (
-            mine.filter(bot_id=number).values_list("bot_id", flat=True).first() if number < 2**63 else None
-        )
-        if found:
-            return int(found)
+    parts = ids.parse(seen.client_id)
+    if parts is not None and parts.bot_id < 2**63 and mine.filter(bot_id=parts.bot_id).exists():
+        return parts.bot_id
     claim = SymbolClaim.objects.filter(**scope.where, symbol=seen.symbol).first()
     return claim.bot_id if claim else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,8 +13,7 @@ from django.db.models.functions import Coalesce
 
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError, OrderNotFound
-from trading import books, external, legs, orphans, outbox, protocol, requests
-from trading.books import TERMINAL
+from trading import external, legs, orphans, outbox, recovery
 from trading.ids import PREFIX
 from trading.locks import lock_state
 from trading.models import Order, OrderRequest
@@ -170,51 +168,28 @@ def order_of_actual(scope: Scope, seen: Seen) -> Order | None:
 def take_back(scope: Scope, request: OrderRequest) -> bool:
     """A request that was found NOT_PLACED exists after all: evidence beats inference. True when booked.
 
-    It becomes ACCEPTED, the bot is paused (drift), the owner told. What is still open of it is cancelled
-    first: the bot may have put another order in its place since.
+    It becomes ACCEPTED, the bot is paused (drift), the owner told; what is still open of it is cancelled.
     """
     try:
-        body = _ended(request, scope.client)
+        body = legs.ask(request, scope.client)
+        with transaction.atomic(durable=True):
+            state = lock_state(request.bot_id, wait_seconds=LOCK_SECONDS)
+            row = OrderRequest.objects.select_related("bot", "account").get(pk=request.pk)
+            rules = scope.rules(row.symbol)
+            if not recovery.adopt(row, body, state=state, client=scope.client, rules=rules, now=scope.now):
+                return False
+            reason = f"order {row.client_id} was taken for not placed, and exists: it is booked now"
+            state.status, state.status_reason = f"paused ({state.hold})", reason
+            state.save(update_fields=["status", "status_reason"])
+            outbox.account_changed(scope.account, "late order", reason, scope.now, row.pk)
     except ExchangeError as error:
         logger.warning("late order %s: %s", request.client_id, error)
         scope.look_again(1)
         return False
-    with transaction.atomic(durable=True):
-        state = lock_state(request.bot_id, wait_seconds=LOCK_SECONDS)
-        row = OrderRequest.objects.select_related("bot", "account").get(pk=request.pk)
-        if row.state != "NOT_PLACED":
-            return False
-        effects = requests.advance(row, protocol.Found(), scope.client.now_ms(), scope.now)
-        for effect in effects:
-            if isinstance(effect, protocol.Book):
-                books.book_order(
-                    request=row,
-                    state=state,
-                    body=body,
-                    client=scope.client,
-                    rules=scope.rules(row.symbol),
-                    now=scope.now,
-                )
-            elif isinstance(effect, protocol.Pause):
-                reason = f"order {row.client_id} was taken for not placed, and exists: it is booked now"
-                state.hold = state.hold or effect.hold
-                state.status, state.status_reason = f"paused ({state.hold})", reason
-                state.save(update_fields=["hold", "status", "status_reason"])
-                outbox.held(row.bot, effect.hold, reason, scope.now)
     scope.find(f"{request.symbol}: order {request.client_id} was NOT_PLACED here and is there: booked")
     scope.swept.held.add(request.bot_id)
     scope.swept.booked += 1
     return True
-
-
-def _ended(request: OrderRequest, client: ExchangeClient) -> dict[str, Any]:
-    """The exchange's word on the request once nothing of it is open any more."""
-    body = legs.ask(request, client)
-    if str(body.get("status", "")) in TERMINAL:
-        return body
-    with contextlib.suppress(OrderNotFound):  # it ended meanwhile
-        legs.cancel(request, client)
-    return legs.ask(request, client)
 
 
 def resting() -> QuerySet[Order]:

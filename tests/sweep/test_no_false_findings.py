@@ -97,7 +97,7 @@ def _trade(bot: BotConfig, market: str, end: float, rounds: list[int]) -> None:
                 request = orders.prepare(
                     state=state,
                     target=target,
-                    wish=wish,
+                    wishes=[wish],
                     rules=rules,
                     now=clock.now(),
                     server_ms=client.now_ms(),

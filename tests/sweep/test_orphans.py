@@ -101,11 +101,12 @@ def test_a_replayed_sell_beyond_the_position_can_only_be_cancelled(spot: Desk):
     orphan.refresh_from_db()
     assert (orphan.resolution, orphan.executed, orphan.by) == ("cancelled", Decimal(5), spot.owner)
     assert [fill.quantity for fill in Fill.objects.filter(exchange_order_id=orphan.exchange_id)] == [5]
-    assert not [one for one in spot.differences() if "fill" in one or "balance" in one]
+    assert spot.differences() == []
     assert sweep(spot).is_clean
     assert OrderRequest.objects.count() == 2
 
 
+@pytest.mark.broken_books("the orphan stays open")
 def test_an_order_of_another_deployment_pauses_all_bots_of_the_account(spot: Desk):
     bot = enter(spot)
     limit_by_hand(spot, client_id("zzzzzz", 7, 1))
@@ -152,6 +153,7 @@ def test_a_foreign_order_matters_only_where_nobody_else_should_trade(open_one, m
     assert orphan.resolution == "gone"
 
 
+@pytest.mark.broken_books("the orphan stays open")
 def test_nobody_ends_an_orphan_of_somebody_else(spot: Desk, django_user_model):
     enter(spot)
     limit_by_hand(spot, client_id("zzzzzz", 7, 1))
@@ -179,7 +181,7 @@ def test_an_order_that_was_taken_for_not_placed_is_booked_when_it_is_met(spot: D
     assert request.state == "ACCEPTED"
     state = spot.state(bot)
     assert (state.in_position, state.hold, found.held) == (True, "drift", {bot.pk})
-    assert "taken for not placed" in told()[-1]
+    assert any("taken for not placed" in reason for reason in told())
     assert Fill.objects.filter(bot=bot).exists()
     assert spot.differences() == []
     assert sweep(spot).is_clean

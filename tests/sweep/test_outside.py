@@ -7,10 +7,21 @@ from decimal import Decimal
 import pytest
 
 from bots import services
+from marketdata import symbols
 from tests.support.desk import Desk
-from trading.models import AccountState, Adjustment, Fill, FundingPayment, Trade
+from tradebot.binance.client import ExchangeClient
+from trading.models import (
+    AccountState,
+    Adjustment,
+    Fill,
+    FundingPayment,
+    Order,
+    OrderRequest,
+    Orphan,
+    Trade,
+)
 
-from .support import enter, key_of, order_by_hand, plain, row_of, sweep, sweep_twice, told
+from .support import enter, key_of, limit_by_hand, order_by_hand, plain, row_of, sweep, sweep_twice, told
 
 
 def test_an_account_that_only_its_bots_trade_has_no_findings(spot: Desk):
@@ -66,6 +77,7 @@ def test_a_position_closed_by_hand_is_booked_and_pauses_the_bot(futures: Desk):
     assert sweep(futures).is_clean
 
 
+@pytest.mark.broken_books("somebody else holds a part of the position")
 def test_a_position_enlarged_by_hand_is_not_the_bots_and_pauses_it(futures: Desk):
     bot = enter(futures)
     size = futures.state(bot).current_position_size_coins
@@ -172,3 +184,41 @@ def test_an_account_that_others_use_too_is_not_judged_by_its_money(spot: Desk):
     for _ in range(3):
         assert sweep(spot, after=11).is_clean
     assert (spot.state(bot).hold, Fill.objects.filter(source="external").count()) == ("", 0)
+
+
+def test_a_symbol_that_is_no_longer_traded_is_named_while_a_bot_holds_it(spot: Desk):
+    enter(spot)
+    spot.paper.control("/paper/symbols/BTCUSDT", {"status": "BREAK"})
+    assert symbols.refresh(spot.client.source).ok
+    assert sweep(spot).findings == ["BTCUSDT: not traded at the exchange now (BREAK), and a bot holds it"]
+    spot.paper.control("/paper/symbols/BTCUSDT", {"status": "TRADING"})
+    assert symbols.refresh(spot.client.source).ok
+    assert sweep(spot).is_clean
+
+
+@pytest.mark.broken_books("the conditional order is made up")
+def test_an_order_that_a_conditional_order_became_is_ours_whatever_its_id_says(futures: Desk, monkeypatch):
+    bot = enter(futures)
+    made = limit_by_hand(futures, "x-of-the-exchange")
+    order = Order.objects.get()
+    algo = OrderRequest.objects.create(
+        bot=bot, account=futures.account, market="futures", symbol="BTCUSDT", lane="exit", kind="algo",
+        client_id="tb1-tests0-9-9", path="", payload="", ts_ms=1, recv_window_ms=1, epoch=99,
+        created_at=order.created_at,
+    )  # fmt: skip
+    OrderRequest.objects.filter(pk=algo.pk).update(state="ACCEPTED", reason="x", resolved_at=order.created_at)
+    Order.objects.filter(pk=order.pk).update(live=False)
+    Order.objects.create(
+        request=algo, bot=bot, account=futures.account, market="futures", symbol="BTCUSDT", purpose="STOP",
+        side="SELL", type="STOP_MARKET", quantity=2, client_order_id="tb1-tests0-9-9",
+        created_at=order.created_at, updated_at=order.created_at,
+    )  # fmt: skip
+    monkeypatch.setattr(
+        ExchangeClient,
+        "algo_order",
+        lambda self, name: {"clientAlgoId": name, "actualOrderId": made["orderId"]},
+    )
+    found = sweep(futures)
+    assert Orphan.objects.count() == 0
+    assert list(found.wakes) == [bot.pk]
+    assert futures.state(bot).hold == ""

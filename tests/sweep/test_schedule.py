@@ -206,6 +206,7 @@ def reconcile_command(*options: str) -> tuple[int, Any]:
     return code, json.loads(out.getvalue())
 
 
+@pytest.mark.broken_books("the orphan stays open")
 def test_the_command_says_what_differs_by_its_exit_code(spot: Desk):
     enter(spot)
     spot.wait(1)

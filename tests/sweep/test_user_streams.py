@@ -14,14 +14,16 @@ import pytest
 
 from bots import user_streams
 from bots.models import BotConfig, BotInbox
-from bots.user_streams import UserStreams, hear, published
+from bots.user_streams import StreamState, UserStreams, hear, published
+from tests.support.paper import start_paper
 from tests.support.waiting import wait_until
 from tradebot import clock
 from trading import user_events
-from trading.accounts import account_create
+from trading.accounts import account_create, client_for, read_key
 from trading.models import AccountSweep, ExchangeAccount, Order, OrderRequest, SymbolClaim
 
 from .stream_server import StreamServer, stream_server
+from .support import PATHS
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 
@@ -131,7 +133,7 @@ def test_a_fill_on_the_stream_wakes_the_orders_bot_once(
         wait_until(lambda: streams.states[account.pk, market].events == 2)
         entry = BotInbox.objects.get()
         assert (entry.bot, entry.kind, entry.handled_at) == (bot, "order", None)
-        wait_until(lambda: bool(published()))
+        wait_until(lambda: ((published() or {}).get((account.pk, market)) or StreamState()).events == 2)
         state = (published() or {})[account.pk, market]
         assert (state.connected, state.connects) == (True, 1)
     assert set(messages("answer-inbox")) == {(bot.pk, entry.pk)}
@@ -213,3 +215,31 @@ def test_a_conditional_order_that_triggered_wakes_its_bot(transactional_db, acco
 )
 def test_what_an_event_means(market: str, event: dict[str, Any], kind: str):
     assert user_events.read(market, event).kind == kind
+
+
+@pytest.mark.parametrize("market", ["spot", "futures"])
+@pytest.mark.broken_books("the order is placed behind the journal's back")
+def test_the_paper_exchange_tells_of_orders_and_deposits(tmp_path, settings, account, market: str):
+    with start_paper(tmp_path) as paper:
+        settings.PAPER_SPOT_URL = settings.PAPER_FUTURES_URL = paper.url
+        key = read_key(account)[0].reveal()
+        bot = make_bot(account, market)
+        make_order(bot, "tb1-tests0-1-1")
+        client_for(account, market).account()
+        with running() as streams:
+            wait_until(lambda: streams.states)
+            state = streams.states[account.pk, market]
+            wait_until(lambda: state.connected)
+            wait_until(lambda: AccountSweep.objects.exists())
+            AccountSweep.objects.update(doubtful=False)
+            order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.05"}
+            answer = paper.signed("POST", PATHS[market], key, **order, newClientOrderId="tb1-tests0-1-1")
+            assert answer.status_code == 200, answer.text
+            wait_until(lambda: BotInbox.objects.filter(bot=bot, kind="order").exists())
+            assert AccountSweep.objects.get().doubtful is False
+            if market == "spot":
+                paper.control("/paper/accounts", {"apiKey": key, "balances": {"USDT": "777"}})
+            else:
+                paper.control("/paper/futures/balance", {"apiKey": key, "balance": "777"})
+            wait_until(lambda: AccountSweep.objects.get().doubtful)
+            assert state.error == ""
