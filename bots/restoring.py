@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef
 from bots.models import BotConfig
 from tradebot.errors import Refused
 from tradebot.redis import redis_client
-from trading import audit, deployments
+from trading import audit, deployments, sweep
 from trading.models import AccountState, BotState, Order, OrderRequest, SymbolClaim, SymbolSetup
 from trading.models.journal import DOUBT_STATES
 
@@ -54,7 +54,7 @@ def after_restore(*, by: Any, nonce: str | None, reason: str, now: datetime) -> 
             in_position=states.filter(in_position=True).count(),
             bots_paused=BotConfig.objects.filter(is_active=True).update(is_active=False, updated_at=now),
             bots_held=_hold(),
-            accounts=_doubt_accounts(),
+            accounts=_doubt_accounts(now),
         )
         audit.note(
             by,
@@ -105,8 +105,9 @@ def _hold() -> int:
     )
 
 
-def _doubt_accounts() -> int:
-    """No balance and no setting of a symbol counts as known until it was asked for again."""
+def _doubt_accounts(now: datetime) -> int:
+    """No balance and no setting of a symbol counts as known until asked for; the sweep looks here first."""
+    sweep.mark_all_doubtful("a backup was restored", now)
     SymbolSetup.objects.update(checked_at=None, next_try_at=None)
     AccountState.objects.update(asked_at=None)
     return AccountState.objects.values("account_id").distinct().count()

@@ -73,6 +73,7 @@ def _run(run: Run) -> RunResult:
     deadline = time.monotonic() + settings.TIMINGS.run_budget_seconds
     recovered = None
     if recovery.has_doubts(run.config.pk):
+        _know_rules(run)  # without them what is found would be booked, and the balances left as they are
         rules = run.market.rules(run.config)
         recovered = recovery.recover(run.config.pk, client=run.client, rules=rules, now=run.now())
         run.sellable = recovered.sellable
@@ -94,11 +95,16 @@ def _run(run: Run) -> RunResult:
     return RunResult(result, tuple(run.reasons), run.look_again_at)
 
 
+def _know_rules(run: Run) -> None:
+    """The symbol's rules are fetched where Redis lacks them."""
+    if run.market.rules(run.config) is None and symbols.refresh_if_missing(run.client.source):
+        run.market = MarketCache([run.config], run.now())
+
+
 def _freshen(run: Run) -> None:
     """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
     now = run.now()
-    if run.market.rules(run.config) is None and symbols.refresh_if_missing(run.client.source):
-        run.market = MarketCache([run.config], now)
+    _know_rules(run)
     rules = run.market.rules(run.config)
     quote = rules.quote if rules else "USDT"
     if not money.is_fresh(run.config.account_id, run.config.market, quote, now):

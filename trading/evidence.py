@@ -70,6 +70,17 @@ def gather(asked: Asked) -> protocol.Event:
     return protocol.Evidence(True, "the exchange has no such order, no trade of it, and the balance agrees")
 
 
+def find(asked: Asked) -> bool:
+    """Whether the lists of orders and trades show a leg of it; then the body is the exchange's word.
+
+    Raises the client's errors.
+    """
+    row, client, since_ms = asked.row, asked.client, asked.row.ts_ms - SINCE_MS
+    if _found_in(asked, client.all_orders(row.symbol, start_ms=since_ms)):
+        return True
+    return _found_by_trade(asked, _unknown_ids(row, client.my_trades(row.symbol, start_ms=since_ms)))
+
+
 def check_exit(asked: Asked) -> protocol.Event:
     """Whether a second spot exit may be written: trades, open orders and coins are asked for.
 
@@ -157,7 +168,7 @@ def _body_of(asked: Asked, mine: list[dict[str, Any]]) -> dict[str, Any]:
     except OrderNotFound:
         if asked.row.kind == "algo":
             raise
-        return {"orderListId": mine[0].get("orderListId"), "listOrderStatus": "", "orderReports": mine}
+        return {"orderListId": mine[0]["orderListId"], "orderReports": mine}
 
 
 def _unknown_ids(row: OrderRequest, trades: list[dict[str, Any]]) -> set[int]:

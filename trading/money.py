@@ -121,16 +121,29 @@ def locked_by(orders: Sequence[Order], rules: SymbolRules | None) -> dict[str, D
     return locked
 
 
+def locked_by_requests(orders: Sequence[Order], quote: str) -> dict[str, Decimal]:
+    """What resting spot orders keep back, by asset; lists count once. `quote` ends each symbol's name."""
+    requests: dict[tuple[int, str], Decimal] = {}
+    for order in orders:
+        rest = order.quantity - order.executed_quantity
+        is_sell = order.side == "SELL"
+        key = order.request_id, order.symbol.removesuffix(quote) if is_sell else quote
+        amount = rest if is_sell else rest * (order.price or order.stop_price or ZERO)
+        requests[key] = max(requests.get(key, ZERO), amount)
+    locked: dict[str, Decimal] = {}
+    for (_, asset), amount in requests.items():
+        locked[asset] = locked.get(asset, ZERO) + amount
+    return locked
+
+
 def locked_in_sells(account_id: int, market: str, symbol: str) -> Decimal:
     """The base coins of a symbol that the account's resting sell orders keep back; lists count once."""
+    if market != "spot":
+        return ZERO
     rows = Order.objects.filter(
         account_id=account_id, market=market, symbol=symbol, side="SELL", status__in=RESTING
     ).exclude(type="MARKET")
-    by_request: dict[int, Decimal] = {}
-    for order in rows if market == "spot" else ():
-        rest = order.quantity - order.executed_quantity
-        by_request[order.request_id] = max(by_request.get(order.request_id, ZERO), rest)
-    return sum(by_request.values(), ZERO)
+    return sum(locked_by_requests(list(rows), "").values(), ZERO)
 
 
 def settle(
@@ -181,13 +194,18 @@ def refresh(account_id: int, market: str, quote: str, client: ExchangeClient, no
     ).exists()
     if is_known and not redis_client().set(gate, b"1", nx=True, px=REFRESH_PAUSE_MS):
         return False
-    return apply_snapshot(account_id, market, quote, wire_of(market).free(client.account()), now)
+    return apply_snapshot(account_id, market, quote, client.account(), now)
 
 
 def apply_snapshot(
-    account_id: int, market: str, quote: str, free: Mapping[str, Decimal], asked_at: datetime
+    account_id: int, market: str, quote: str, answer: Mapping[str, Any], asked_at: datetime
 ) -> bool:
-    """Write the exchange's free balances, as asked for at `asked_at`, unless they may be torn."""
+    """Write the exchange's free balances, as asked for at `asked_at`, unless they may be torn.
+
+    Torn is a snapshot beside which a request was open or settled, and one that holds what a resting order did
+    and what is not booked yet: booked later, it would count twice.
+    """
+    free = wire_of(market).free(answer)
     known = set(
         AccountState.objects.filter(account_id=account_id, market=market).values_list("asset", flat=True)
     )
@@ -198,14 +216,40 @@ def apply_snapshot(
             Q(state__in=DOUBT_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
         unbooked = Order.objects.filter(
-            account_id=account_id, market=market, fills_complete=False, executed_quantity__gt=0
+            Q(fills_complete=False, executed_quantity__gt=0)
+            | (Q(updated_at__gte=asked_at, asked_at__isnull=False) & ~Q(type="MARKET")),
+            account_id=account_id,
+            market=market,
         )
-        if torn.exists() or unbooked.exists():
+        if torn.exists() or unbooked.exists() or hides_a_fill(account_id, market, quote, answer):
             return False
         for asset, row in rows.items():
             row.free, row.asked_at = free.get(asset, ZERO), asked_at
             row.save(update_fields=["free", "asked_at"])
     return True
+
+
+def hides_a_fill(account_id: int, market: str, quote: str, answer: Mapping[str, Any]) -> bool:
+    """Whether the exchange's account shows that a resting order of the journal has ended or traded.
+
+    Spot: less is locked than our orders lock. Futures: the position of a symbol with a resting order is not
+    the bot's; on an account that others trade on too, that proves nothing, and is not looked at.
+    """
+    wire = wire_of(market)
+    resting = Order.objects.filter(account_id=account_id, market=market, status__in=RESTING, live=True)
+    orders = list(resting.exclude(type="MARKET").select_related("account"))
+    if market == "spot":
+        locked, there = locked_by_requests(orders, quote), wire.locked(answer)
+        return any(there.get(asset, ZERO) < amount for asset, amount in locked.items())
+    symbols = {order.symbol for order in orders if order.account.is_exclusive}
+    if not symbols:
+        return False
+    rows = BotState.objects.filter(
+        bot__account_id=account_id, bot__market=market, bot__symbol__in=symbols, in_position=True
+    ).values_list("bot__symbol", "bot__position_type", "current_position_size_coins")
+    held = {symbol: -size if side == "short" else size for symbol, side, size in rows}
+    positions = wire.positions(answer)
+    return any(positions.get(symbol, ZERO) != held.get(symbol, ZERO) for symbol in symbols)
 
 
 def settle_payment(account_id: int, market: str, changes: Mapping[str, Decimal], at: datetime) -> None:

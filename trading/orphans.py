@@ -229,8 +229,7 @@ def cancel(*, orphan: Orphan, by: Any, client: ExchangeClient, now: datetime) ->
 
 def renew_balances(account_id: int, market: str, client: ExchangeClient, now: datetime) -> None:
     """Ask for the balances anew: what was booked late may have been in the last answer already."""
-    free = wire.wire_of(market).free(client.account())
-    money.apply_snapshot(account_id, market, QUOTE, free, now + JUST_AFTER)
+    money.apply_snapshot(account_id, market, QUOTE, client.account(), now + JUST_AFTER)
 
 
 def _book_external(orphan: Orphan, client: ExchangeClient, now: datetime) -> None:

@@ -97,7 +97,7 @@ def _sweep(scope: Scope) -> None:
     if scope.swept.booked:
         orphans.renew_balances(scope.account.pk, market, client, scope.now)
     else:
-        money.apply_snapshot(scope.account.pk, market, orphans.QUOTE, wire.free(answer), scope.now)
+        money.apply_snapshot(scope.account.pk, market, orphans.QUOTE, answer, scope.now)
     scope.row.suspects = {key: seen for key, seen in scope.row.suspects.items() if key in scope.kept_suspects}
 
 

@@ -64,6 +64,12 @@ class Wire(Protocol):
     def total(self, account: Body) -> Amounts:
         """What the account has, what open orders lock included."""
 
+    def locked(self, account: Body) -> Amounts:
+        """What open orders lock of the account's balances."""
+
+    def positions(self, account: Body) -> Amounts:
+        """The signed positions by symbol that the answer shows; none where there are no positions."""
+
 
 class SpotWire:
     """binance-spot-api-docs rest-api.md: FULL answers hold their fills; coins change hands at once."""
@@ -107,6 +113,14 @@ class SpotWire:
         """Free and locked."""
         return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in account["balances"]}
 
+    def locked(self, account: Body) -> Amounts:
+        """As the answer has it."""
+        return {row["asset"]: Decimal(row["locked"]) for row in account["balances"]}
+
+    def positions(self, account: Body) -> Amounts:
+        """None."""
+        return {}
+
 
 class FuturesWire:
     """USDS-M futures: answers hold no fills; the wallet changes by realised PnL, fees and funding only."""
@@ -149,6 +163,17 @@ class FuturesWire:
     def total(self, account: Body) -> Amounts:
         """The same: margin does not leave the wallet."""
         return self.free(account)
+
+    def locked(self, account: Body) -> Amounts:
+        """Nothing."""
+        return {}
+
+    def positions(self, account: Body) -> Amounts:
+        """Version 3 lists positions that are open (USDS-M "Account Information V3")."""
+        found: Amounts = defaultdict(Decimal)
+        for row in account.get("positions", ()):
+            found[row["symbol"]] += Decimal(row["positionAmt"])
+        return dict(found)
 
 
 _WIRES: Mapping[str, Wire] = {"spot": SpotWire(), "futures": FuturesWire()}

@@ -6,6 +6,7 @@ from django_dramatiq.models import Task
 from knox.models import AuthToken
 
 from bots.admin.bots import BotConfigAdmin
+from bots.admin.doubts import DoubtAdmin
 from bots.admin.journals import BotInboxAdmin, BotRunAdmin, DeadLetterAdmin, ScreenRunAdmin
 from bots.admin.kill import KillSwitchAdmin
 from bots.admin.notifications import DeliveryAdmin, NotificationChannelAdmin
@@ -18,6 +19,7 @@ __all__ = [
     "BotRunAdmin",
     "DeadLetterAdmin",
     "DeliveryAdmin",
+    "DoubtAdmin",
     "KillSwitchAdmin",
     "NotificationChannelAdmin",
     "OrphanAdmin",

@@ -17,6 +17,7 @@ from django.utils.html import format_html, format_html_join
 
 from bots import services
 from bots.actors import wake_bot
+from bots.admin.doubts import clear_hold
 from bots.admin.forms import BOT_FIELDSETS, BotForm
 from bots.explain import explain
 from bots.models import BotConfig, BotInbox
@@ -77,7 +78,7 @@ class BotConfigAdmin(OwnedAdmin):
     search_fields = ["name", "symbol", "account__name"]
     list_select_related = ["account", "state"]
     readonly_fields = STATE_FIELDS
-    actions = ["start", "pause", "stop", "run_now"]
+    actions = ["start", "pause", "stop", "run_now", clear_hold]
 
     # -- columns
 

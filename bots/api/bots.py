@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from bots import services
+from bots import doubts, services
 from bots.actors import wake_bot
 from bots.api.filters import BotFilters
 from bots.api.parsers import body, row_number
@@ -25,6 +25,7 @@ from bots.api.serializers import (
     BotSerializer,
     BotSettingsSerializer,
     BotStateSerializer,
+    ClearHoldSerializer,
     InboxSerializer,
 )
 from bots.models import BotConfig
@@ -123,6 +124,19 @@ class BotViewSet(OwnedViewSet):
     def run(self, request: Request, id: int) -> Response:
         """Look at the bot at once."""
         return self._ask(services.bot_run_now)
+
+    @extend_schema(
+        operation_id="bots_clear_hold", request=ClearHoldSerializer, responses={202: InboxSerializer}
+    )
+    def clear_hold(self, request: Request, id: int) -> Response:
+        """End the bot's hold (doubt, drift, orders), once nothing stands against it; it is looked at then."""
+        bot = self.get_object()
+        values = body(request, ("reason",))
+        with gone_is_404("bot"):
+            entry = doubts.hold_clear(bot=bot, reason=values.get("reason", ""), by=request.user)
+        transaction.on_commit(partial(wake_bot, bot.pk, entry.pk), robust=True)
+        answer = InboxSerializer(entry, context=self.get_serializer_context()).data
+        return Response(answer, status=status.HTTP_202_ACCEPTED, headers={"Location": answer["url"]})
 
     @extend_schema(operation_id="bots_pause", request=None, responses=BotSerializer)
     def pause(self, request: Request, id: int) -> Response:

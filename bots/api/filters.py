@@ -18,6 +18,7 @@ from bots.notifications.models import Delivery, NotificationChannel
 from tradebot.inputs import shown
 from trading.models import KillSwitch, Orphan
 from trading.models.fields import Market
+from trading.models.journal import DOUBT_STATES
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 KINDS = ("waiting", "in position", "entering", "exiting", "paused", "error")
@@ -198,6 +199,15 @@ class DeliveryFilters(Filters):
     channel = IdFilter(field_name="channel_id")
     state = OneOf(Delivery.State.values)
     ordering = Ordering(created_at="created_at")
+
+
+class DoubtFilters(Filters):
+    """Requests whose outcome is open."""
+
+    account = IdFilter(field_name="account_id")
+    bot = IdFilter(field_name="bot_id")
+    state = OneOf(DOUBT_STATES)
+    ordering = Ordering(id="id", created_at="created_at")
 
 
 class LimitsFilters(Filters):

@@ -17,7 +17,16 @@ from bots.notifications.services import EVENTS
 from bots.validation import FIELDS
 from tradebot.clock import now
 from trading import limits_service
-from trading.models import BotState, ExchangeAccount, KillSwitch, Orphan, RiskLimits, Trade
+from trading.models import (
+    BotState,
+    ExchangeAccount,
+    KillSwitch,
+    OrderRequest,
+    Orphan,
+    RiskLimits,
+    Trade,
+)
+from trading.quarantine import OUTCOMES
 
 
 def plain(value: Decimal | None) -> str | None:
@@ -184,6 +193,45 @@ class InboxSerializer(RowSerializer):
     def get_url(self, entry: BotInbox) -> str:
         where: str = reverse("run", [self.get_id(entry)], request=self.context.get("request"))
         return where
+
+
+class DoubtSerializer(RowSerializer):
+    """A request whose outcome is, or was, not known. Its payload stays inside."""
+
+    class Meta:
+        model = OrderRequest
+        fields = [
+            "id",
+            "bot",
+            "account",
+            "market",
+            "symbol",
+            "lane",
+            "kind",
+            "client_id",
+            "state",
+            "reason",
+            "code",
+            "http_status",
+            "created_at",
+            "resolved_at",
+            "late_at",
+            "next_ask_at",
+            "superseded_by",
+        ]
+
+
+class ResolveSerializer(serializers.Serializer):
+    """What is sent to end a quarantined request."""
+
+    outcome = serializers.ChoiceField(OUTCOMES)
+    reason = serializers.CharField(max_length=500, help_text="Kept in the audit log.")
+
+
+class ClearHoldSerializer(serializers.Serializer):
+    """What is sent to clear a bot's hold."""
+
+    reason = serializers.CharField(max_length=500, help_text="Kept in the audit log.")
 
 
 class EventsField(serializers.ListField):

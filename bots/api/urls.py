@@ -7,6 +7,7 @@ from django.urls import path, re_path, register_converter
 from bots.api.accounts import AccountViewSet
 from bots.api.auth import LoginView, LogoutView
 from bots.api.bots import BotViewSet
+from bots.api.doubts import DoubtViewSet
 from bots.api.kill_switches import KillSwitchViewSet
 from bots.api.limits import LimitsViewSet
 from bots.api.notifications import ChannelViewSet, DeliveryViewSet
@@ -48,13 +49,17 @@ register_converter(RunConverter, "run")
 LIST = {"get": "list", "post": "create"}
 ONE = {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
 PART = {method: name for method, name in ONE.items() if method != "put"}
-ACTIONS = ("start", "pause", "stop", "run", "close")
+ACTIONS = ("start", "pause", "stop", "run", "close", "clear-hold")
 
 urlpatterns = [
     path("v1/bots/", BotViewSet.as_view(LIST), name="bots"),
     path("v1/bots/<row:id>/", BotViewSet.as_view(ONE), name="bot"),
     *(
-        path(f"v1/bots/<row:id>/{action}/", BotViewSet.as_view({"post": action}), name=f"bot-{action}")
+        path(
+            f"v1/bots/<row:id>/{action}/",
+            BotViewSet.as_view({"post": action.replace("-", "_")}),
+            name=f"bot-{action}",
+        )
         for action in ACTIONS
     ),
     path("v1/bots/<row:id>/state/", BotViewSet.as_view({"get": "state"}), name="bot-state"),
@@ -97,6 +102,9 @@ urlpatterns = [
         )
         for action in ("adopt", "cancel")
     ),
+    path("v1/doubts/", DoubtViewSet.as_view({"get": "list"}), name="doubts"),
+    path("v1/doubts/<row:id>/", DoubtViewSet.as_view({"get": "retrieve"}), name="doubt"),
+    path("v1/doubts/<row:id>/resolve/", DoubtViewSet.as_view({"post": "resolve"}), name="doubt-resolve"),
     path("v1/symbols/", SymbolsView.as_view(), name="symbols"),
     path("v1/summary/", SummaryView.as_view(), name="summary"),
     path("v1/auth/login/", LoginView.as_view(), name="login"),

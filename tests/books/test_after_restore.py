@@ -18,6 +18,7 @@ from tradebot.errors import InvalidInput, Refused
 from trading import deployments, ids, orders
 from trading.models import (
     AccountState,
+    AccountSweep,
     AuditEntry,
     BotState,
     Deployment,
@@ -64,12 +65,16 @@ def test_the_first_nonce_is_that_of_the_environment(db, settings):
 
 def test_after_a_restore_bots_are_held_and_the_next_order_has_the_new_nonce(desk, holder):
     assert nonce_of(OrderRequest.objects.get()) == "tests0"
+    AccountSweep.objects.update_or_create(
+        account=desk.account, market="spot", defaults={"doubtful": False, "doubt": ""}
+    )
     done = restore("new123")
     assert (done.nonce_before, done.nonce, done.bots_paused, done.bots_held) == ("tests0", "new123", 1, 1)
     assert (done.in_position, done.accounts) == (1, 1)
     state = desk.state(holder)
     assert (state.hold, state.status, state.in_position) == ("drift", "paused (drift)", True)
     assert not AccountState.objects.filter(asked_at__isnull=False).exists()
+    assert AccountSweep.objects.get().doubt.startswith("a backup was restored")
     services.bot_close(bot=holder, by=desk.owner)
     assert desk.run(holder, key="close").outcome == "traded"
     assert nonce_of(OrderRequest.objects.filter(lane="exit").get()) == "new123"

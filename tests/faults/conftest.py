@@ -15,6 +15,7 @@ from tests.faults.scenario import SCALE, Scenario
 from tests.faults.servers import TestServers, committed_to_disk, embedded_servers
 from tests.faults.trial import Trial
 from tests.faults.yard import Group, Yard, open_yard
+from tests.support.desk import Desk, open_desk
 from tests.support.paper import start_paper
 from tradebot.binance import server_clock
 from tradebot.timings import DEFAULT
@@ -62,13 +63,22 @@ def market(yard, owner) -> Market:
 
 
 @pytest.fixture
+def desk(tmp_path, settings, django_user_model, transactional_db) -> Iterator[Desk]:
+    """A desk on the stepped clock, a moment before the signal of BTCUSDT; without workers."""
+    made = open_desk(tmp_path, settings, django_user_model)
+    yield made
+    made.feed.close()
+    made.paper.stop()
+
+
+@pytest.fixture
 def owner(transactional_db) -> Any:
     """Whose bots they are."""
     return get_user_model().objects.create_user("owner", password="owner-password-1")
 
 
 @pytest.fixture
-def try_out(yard, market, servers, owner) -> Callable[..., Trial]:
+def try_out(yard, market, servers, owner) -> Iterator[Callable[..., Trial]]:
     """Runs one trial: `try_out(action="kill", step="send.sent")`. It compares the books by itself."""
 
     def run(**changes: Any) -> Trial:
@@ -78,4 +88,7 @@ def try_out(yard, market, servers, owner) -> Callable[..., Trial]:
         trial.run()
         return trial
 
-    return run
+    yield run
+    for group in yard.groups:  # nobody is at work when the tables are emptied; the next trial starts them
+        yard.kill(group)
+    servers.cut_sessions()

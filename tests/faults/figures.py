@@ -14,6 +14,7 @@ from trading.models import OrderRequest
 TICK_SECONDS = 0.25  # the trials' minute
 SLACK_SECONDS = 15.0  # not scaled: processes start in real time
 FIRST_TICK_SECONDS = 90.0
+NAKED_SECONDS = 90.0
 
 
 @dataclass
@@ -44,6 +45,10 @@ class Figures:
     naked: float = 0.0
     seconds: float = 0.0
 
+    def note_naked(self, seconds: float) -> None:
+        """Count how long a position had no stop on the exchange."""
+        self.naked = max(self.naked, seconds)
+
     def note_doubt(self, row: OrderRequest) -> None:
         """Count a request that was in doubt by how long it took to end."""
         if row.resolved_at is None or not was_in_doubt(row):
@@ -69,7 +74,7 @@ class Figures:
             ("duplicate orders", f"{self.duplicates}"),
             ("lost or unbooked fills", f"{self.lost_fills}"),
             ("differences and broken invariants", f"{self.differences}"),
-            ("longest time without a stop", f"{self.naked:.1f} s"),
+            ("longest time without a stop", f"{self.naked:.1f} s, bound {NAKED_SECONDS:.0f} s"),
         ]
         if self.first_ticks:
             worst = f"{max(self.first_ticks):.1f} s, bound {FIRST_TICK_SECONDS:.0f} s"

@@ -18,6 +18,8 @@ STEPS = (
     "send.booked",
     "send.committed",
 )
+# Between the cancel of a stop and what replaces it: K12. Reached when a bot leaves by hand.
+WITHDRAWAL_STEPS = ("withdraw.after_cancel", "withdraw.before_place")
 RECOVERY_STEPS = ("recover.query", "recover.cancel", "recover.gather", "recover.book", "recover.release")
 # What happens to the worker that reaches the step, and how often it is chosen.
 ACTIONS = {
@@ -56,12 +58,13 @@ class Scenario:
     seed: int
     market: str
     bots: int
-    phase: str
+    phase: str  # entry: until the position is protected; exit
     action: str
     step: str
     skip: int
     seconds: float
     network: tuple[dict[str, Any], ...] = ()
+    any_post: bool = False  # the network fault is for any POST or DELETE, not for plain orders only
     stale_seconds: float = 0.0
     kill_again: str = ""
     shift: float = 0.0
@@ -90,21 +93,25 @@ def choose(seed: int) -> Scenario:
     kill_again = dice.choice(RECOVERY_STEPS) if network and dice.random() < 0.4 else ""
     market = dice.choice(("spot", "spot", "futures"))
     bots = dice.choice((1, 2, 3))
+    phase = dice.choice(("entry", "exit"))
+    exit_by = dice.choice(("target", "stop", "hand", "hand"))
+    steps = STEPS + (WITHDRAWAL_STEPS * 2 if (phase, exit_by) == ("exit", "hand") else ())
     return Scenario(
         seed=seed,
         market=market,
         bots=bots,
-        phase=dice.choice(("entry", "exit")),
+        phase=phase,
         action=action,
-        step=dice.choice(STEPS),
+        step=dice.choice(steps),
         skip=dice.randrange(bots),
         seconds=dice.choice((0.05, 0.3, 1.0, 3.0)),
         network=network,
+        any_post=dice.random() < 0.4,
         stale_seconds=dice.choice((0.0, 0.0, 1.0)) if network else 0.0,
         kill_again=kill_again,
         shift=dice.choice(SHIFTS),
         copies=dice.choice((1, 1, 10)),
         schedulers=dice.choice((1, 1, 3)),
-        exit_by=dice.choice(("target", "stop", "hand")),
+        exit_by=exit_by,
         side=dice.choice(("long", "short")) if market == "futures" else "long",
     )

@@ -85,3 +85,9 @@ def test_a_worker_killed_at_a_step_of_recovery_leaves_the_doubt_to_the_next(try_
     assert trial.figures.restarts == 1
     found = lost["kind"] == "drop_response"
     assert states(trial, "entry") == ["ACCEPTED"] if found else ["NOT_PLACED", "ACCEPTED"]
+
+
+def test_a_crash_in_one_thread_costs_the_others_a_tick_and_no_order(try_out):
+    trial = try_out(action="crash", step="send.sent", bots=3, skip=1)
+    assert (trial.figures.struck, trial.figures.restarts) == (1, 1)
+    assert OrderRequest.objects.filter(account=trial.account, lane="entry", state="ACCEPTED").count() == 3

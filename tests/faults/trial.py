@@ -25,11 +25,15 @@ from tests.faults.market import NAMES, Market
 from tests.faults.scenario import Scenario
 from tests.faults.servers import TestServers
 from tests.faults.yard import Yard
+from tradebot import clock
 from tradebot.errors import BotBusy, ExchangeError
 from tradebot.redis import redis_client
+from trading import books_check, invariants
 from trading.accounts import account_create, client_for
-from trading.compare import compare_account
+from trading.books_check import Pair
+from trading.findings import errors
 from trading.ids import PREFIX
+from trading.invariants import Scope
 from trading.models import BotState, Fill, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 
@@ -78,6 +82,7 @@ class Trial:
                 self._leave()
                 self._until(lambda: self._quiet("exit"), "every bot has left")
             self._stop_bots()
+            self._until(lambda: self._quiet("exit"), "every bot is stopped")
             self._check()
         finally:
             self._clean_up()
@@ -129,9 +134,8 @@ class Trial:
         scenario = self.scenario
         if phase == scenario.phase:
             self._set_clocks(scenario.shift)
-            path = ORDER_PATHS[scenario.market]
             for one in scenario.network:
-                self.yard.paper.control("/paper/faults", {"method": "POST", "path": path, **one})
+                self.yard.paper.control("/paper/faults", {**self._where(), **one})
             if scenario.stale_seconds:
                 stale = {"kind": "stale_order", "seconds": scenario.stale_seconds}
                 self.yard.paper.control("/paper/faults", stale)
@@ -152,9 +156,15 @@ class Trial:
                 group.shift = shift
                 self.yard.start(group)
 
+    def _where(self) -> dict[str, str]:
+        """The requests that the network fault is for."""
+        if not self.scenario.any_post:
+            return {"method": "POST", "path": ORDER_PATHS[self.scenario.market]}
+        return {"method": "POST" if self.scenario.seed % 2 else "DELETE"}
+
     def _failpoint(self) -> str:
         action = self.scenario.action
-        if action.startswith(("kill", "freeze")):
+        if action.startswith(("kill", "freeze", "crash")):
             return action.split()[0]
         return "timeout" if action == "interrupt" else "hold"
 
@@ -185,6 +195,10 @@ class Trial:
             if action == "freeze and cut":
                 self.servers.cut_sessions()
             self._resume_at = time.monotonic() + self.scenario.seconds
+        elif action in self.servers.redis_troubles:
+            with self.servers.redis_troubles[action]():
+                self.yard.release(self.scenario.step)
+                time.sleep(self.scenario.seconds)
         else:
             self._while_held(action, pid)
             self.yard.release(self.scenario.step)
@@ -196,8 +210,6 @@ class Trial:
             self.servers.cut_sessions()
         elif action == "flush":
             redis_client().flushdb()
-        elif action == "redis down":
-            self.servers.restart_redis(self.scenario.seconds / 3)
         elif action == "postgres":
             self.servers.restart_postgres()
 
@@ -235,7 +247,7 @@ class Trial:
         while True:
             try:
                 return act()
-            except (BotBusy, *PASSING):
+            except (BotBusy, ExchangeError, *PASSING):
                 if time.monotonic() > end:
                     raise
             self._recover_connection()
@@ -264,6 +276,13 @@ class Trial:
             return False
         if OrderRequest.objects.filter(account=account, state__in=DOUBT_STATES).exists():
             return False
+        if (
+            phase == "entry"
+            and BotState.objects.filter(bot__account=account, naked_since__isnull=False).exists()
+        ):
+            return False
+        if phase == "exit" and Order.objects.filter(account=account, live=True).exists():
+            return False
         if BotInbox.objects.filter(bot__account=account, handled_at__isnull=True).exists():
             return False
         unbooked = Order.objects.filter(account=account, live=False, fills_complete=False)
@@ -283,23 +302,25 @@ class Trial:
 
     def _check(self) -> None:
         client = client_for(self.account, self.scenario.market, "exit")
+        account = {"account": self.account}
         found = self._duplicates(client)
         self.figures.duplicates += len(found)
-        try:
-            differences = compare_account(self.account, self.scenario.market, client)
-        except ExchangeError:  # a limit that the fault left behind
-            time.sleep(1.0)
-            differences = compare_account(self.account, self.scenario.market, client)
-        self.figures.lost_fills += sum(": fill " in one for one in differences)
-        self.figures.differences += len(differences)
-        found += differences
+        findings = invariants.check_database(Scope(account_id=self.account.pk), now=clock.now())
+        findings += self._with_patience(
+            lambda: books_check.against_exchange(Pair(self.account, self.scenario.market))
+        )
+        wrong = [f"{one.invariant} {one.object}: {one.sentence}" for one in errors(findings)]
+        self.figures.lost_fills += sum(one.startswith("I13") for one in wrong)
+        self.figures.differences += len(wrong)
         self.figures.trials += 1
-        for row in OrderRequest.objects.filter(account=self.account):
+        for row in OrderRequest.objects.filter(**account):
             self.figures.note_doubt(row)
             self.figures.states[row.state] += 1
+        for state in BotState.objects.filter(bot__account=self.account):
+            self.figures.note_naked(state.naked_longest_seconds)
         late = [kind for kind, doubt in self.figures.doubts.items() if doubt.late]
-        found += [f"a doubt ended late: {kind}" for kind in late]
-        self.figures.fills += Fill.objects.filter(account=self.account).count()
+        self.figures.fills += Fill.objects.filter(**account).count()
+        found += [*wrong, *(f"a doubt ended late: {kind}" for kind in late)]
         if found:
             raise TrialFailed("\n".join([*found, self._story()]))
 
@@ -319,8 +340,10 @@ class Trial:
             order = known.get(row["clientOrderId"])
             if order is None:
                 found.append(f"an order that the journal lacks: {row['clientOrderId']}")
-            elif order.purpose in ("ENTRY", "EXIT") and float(row["executedQty"]):
-                decisions[order.bot_id, order.purpose, order.part] += 1  # one entry a bot and trial
+            elif order.purpose == "ENTRY" and float(row["executedQty"]):
+                decisions[order.bot_id, order.purpose] += 1  # one entry a bot and trial
+            elif float(row["executedQty"]) and order.status == "FILLED":
+                decisions[order.bot_id, "EXIT"] += 1  # by hand, at the stop or at the target
         twice = [(name, number) for name, number in decisions.items() if number > 1]
         found += [f"{number} orders for one decision: {name}" for name, number in twice]
         return found

@@ -124,7 +124,9 @@ class Yard:
         return next(group for group in self.groups if group.pid == os.getpgid(pid))
 
     def kill(self, group: Group) -> None:
-        """SIGKILL for master and workers of a group."""
+        """SIGKILL for master and workers of a group, if it runs."""
+        if not group.pid:
+            return
         signal_group(group.pid, signal.SIGKILL)
         self.nursery.warden.forget(group.pid)
         wait_until(lambda: not members(group.pid))
@@ -188,6 +190,7 @@ def open_yard(folder: Path, paper: Paper, groups: list[Group], **env: str) -> It
         DJANGO_SETTINGS_MODULE="tradebot.settings",
         dramatiq_worker_timeout="10",
         dramatiq_queue_prefetch="2",
+        dramatiq_restart_delay="200",
         **env,
     )
     nursery = Nursery(folder, environment)

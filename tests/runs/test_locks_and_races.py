@@ -16,7 +16,7 @@ from tests.support.desk import SIGNAL
 from tradebot import clock
 from tradebot.errors import BotBusy, IllegalTransition
 from trading import orders, protocol, requests
-from trading.locks import lock_state
+from trading.locks import lock_state, lock_state_again
 from trading.models import BotState, Order, OrderRequest
 
 AT_SIGNAL = SIGNAL + timedelta(seconds=2)
@@ -201,3 +201,42 @@ def test_a_lock_that_is_waited_for_ends_in_a_sentence(desk):
     bot = desk.add_bot()
     with HeldLock(bot.pk), pytest.raises(BotBusy, match="try again in a moment"), transaction.atomic():
         lock_state(bot.pk, wait_seconds=0.1)
+
+
+@pytest.mark.parametrize("wait_seconds", [0, 0.1])
+def test_the_lock_of_a_bot_in_hand_is_the_same_lock(desk, wait_seconds):
+    bot = desk.add_bot()
+    with HeldLock(bot.pk), pytest.raises(BotBusy, match="try again in a moment"), transaction.atomic():
+        lock_state_again(bot, wait_seconds=wait_seconds)
+    with transaction.atomic():
+        assert lock_state_again(bot, wait_seconds=wait_seconds).bot is bot
+        if wait_seconds:
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW lock_timeout")
+                assert cursor.fetchone() == ("10s",)  # what follows is not to be lost for a short wait
+
+
+def test_the_row_behind_a_lock_that_was_waited_for_is_what_was_committed_meanwhile(desk):
+    bot = desk.add_bot()
+    locked, waits = threading.Event(), "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def change() -> None:
+        with transaction.atomic():
+            state = lock_state(bot.pk)
+            locked.set()
+            state.epoch = 77
+            state.save(update_fields=["epoch"])
+            end = time.monotonic() + 10
+            with connection.cursor() as cursor:
+                while time.monotonic() < end:
+                    cursor.execute(waits)
+                    if cursor.fetchone()[0]:
+                        break
+        connection.close()
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    assert locked.wait(10)
+    with transaction.atomic():
+        assert lock_state_again(bot, wait_seconds=5).epoch == 77
+    changer.join()

@@ -46,7 +46,7 @@ def server_ms(source: Source, max_age_seconds: float, ask: Callable[[], int]) ->
     known, local = _known.get(source.name), local_ms()
     if known is not None and time.monotonic() - known.seen_monotonic <= RECHECK_SECONDS:
         is_fresh = abs(local - known.measured_at_ms) <= max_age_seconds * 1000
-        if is_fresh and not _local_clock_was_set(known, local):
+        if is_fresh and not _local_clock_was_set(known):
             return local + known.offset_ms
     offset = offset_ms(source, max_age_seconds, ask)
     return local_ms() + offset
@@ -60,7 +60,7 @@ def offset_ms(source: Source, max_age_seconds: float, ask: Callable[[], int]) ->
     it goes on.
     """
     known = _known.get(source.name)
-    if known is not None and _local_clock_was_set(known, local_ms()):
+    if known is not None and _local_clock_was_set(known):
         known = replace(known, measured_at_ms=0)
     elif known is None or time.monotonic() - known.seen_monotonic > RECHECK_SECONDS:
         known = _read(source) or known
@@ -119,11 +119,11 @@ def _is_fresh(known: _Known, max_age_seconds: float) -> bool:
     return abs(local_ms() - known.measured_at_ms) <= max_age_seconds * 1000
 
 
-def _local_clock_was_set(known: _Known, local: int) -> bool:
+def _local_clock_was_set(known: _Known) -> bool:
     if settings.CLOCK == "stepped":
         return False  # a replay's clock leaps by design, and the exchange's with it
     passed_ms = (time.monotonic() - known.seen_monotonic) * 1000
-    return abs(local - known.seen_local_ms - passed_ms) > STEP_MS
+    return abs(local_ms() - known.seen_local_ms - passed_ms) > STEP_MS
 
 
 def _key(source: Source) -> str:

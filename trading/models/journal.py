@@ -81,6 +81,7 @@ class OrderRequest(models.Model):
 
     class Meta:
         verbose_name = "request"
+        permissions = [("resolve_orderrequest", "Can resolve a quarantined request")]
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(

@@ -40,7 +40,8 @@ class Target(NamedTuple):
 class Fault:
     """One switched-on fault. It strikes what it selects, after `skip` of it, `count` times (-1: all).
 
-    `begins` and `ends` are seconds on the machine's monotonic clock; `chance` is the share that is struck.
+    `begins` and `ends` are seconds on the machine's monotonic clock; `chance` is the share that is struck;
+    `suffix` is how the path of its requests ends, whatever is selected.
     """
 
     id: int
@@ -57,11 +58,16 @@ class Fault:
     is_on: bool = False  # of a condition: it has begun
     undo: Callable[[], None] | None = None
     dice: random.Random = field(default_factory=random.Random)
+    suffix: str = ""
 
     def matches(self, target: Target) -> bool:
         """Whether this is one of the fault's."""
+        if self.suffix and not (target.path or "").endswith(self.suffix):
+            return False
         for name, wanted in self.selects.items():
             found = getattr(target, name)
+            if self.suffix and name == "symbol" and found is None:
+                continue  # a question about all symbols is about this one too
             if name == "path" and wanted.endswith("*"):
                 if not (found or "").startswith(wanted[:-1]):
                     return False
@@ -124,6 +130,7 @@ class Kind:
     begin: Begin | None = None
     count: int = 1  # how often, unless it is said
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    suffix: str = ""
 
 
 class Dropped(Exception):

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+from trading.paper.fault_data import DATA, check_what
 from trading.paper.fault_fills import FILLS, SHAPES, Takes
 from trading.paper.fault_model import (
     AFTER,
@@ -40,7 +41,7 @@ from trading.paper.fault_stream import STREAM
 
 __all__ = ["AFTER", "BEFORE", "ENGINE", "KINDS", "Dropped", "FaultRefused", "FaultSwitch"]
 
-KINDS: dict[str, Kind] = {**NETWORK, **REFUSALS, **FILLS, **STREAM, **STATE}
+KINDS: dict[str, Kind] = {**NETWORK, **REFUSALS, **FILLS, **DATA, **STREAM, **STATE}
 MARKETS = ("spot", "futures")
 _FROM_QUERY = ("symbol", "side", "type")
 
@@ -82,8 +83,11 @@ class FaultSwitch:
         begins = time.monotonic() + after
         ends = None if lasts is None else begins + lasts
         fault = Fault(0, name, when, count, skip, selects, checked(name, kind, options), chance, begins, ends)
+        fault.suffix = kind.suffix
         if name == "reject":
             check_reason(fault)
+        if "what" in fault.options:
+            check_what(fault)
         return fault
 
     def add(self, wanted: Mapping[str, Any]) -> Fault:
