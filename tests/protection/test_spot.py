@@ -132,9 +132,6 @@ def test_a_lost_stop_is_placed_again(desk):
     assert desk.differences() == []
 
 
-@pytest.mark.broken_books(
-    "a balance asked for before a cancel is booked counts its coins twice, until asked again"
-)
 def test_without_news_a_resting_order_is_asked_for_after_five_minutes(desk):
     bot = enter(desk, **BOTH)
     desk.client.cancel_order_list("BTCUSDT", OrderRequest.objects.get(lane="exit").client_id)
