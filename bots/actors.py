@@ -188,7 +188,7 @@ def wake_bots(inbox_ids: Sequence[int]) -> None:
         wake_chunk.send(first_id, last_id)
 
 
-@_actor("background", max_age=None, actor_name="check-books", periodic=cron("23 * * * *"))
+@_actor("background", max_age=300_000, actor_name="check-books", periodic=cron("23 * * * *"))
 def check_books() -> None:
     """Check the books: the database, and some accounts against their exchange."""
     books_check.check_hourly(clock.now)

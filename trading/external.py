@@ -17,6 +17,7 @@ from django.db.models import Max, Min
 from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.clock import to_ms
+from tradebot.errors import Transient
 from trading import books, money, outbox
 from trading.filters import format_decimal
 from trading.holdings import expected_position
@@ -100,8 +101,10 @@ def book(
         booked = set(Fill.objects.filter(**where, trade_id__in=ids).values_list("trade_id", flat=True))
         said = [one for one in said if one.trade_id not in booked]
         fills = [_external(account.pk, market, symbol, bot_id, one) for one in said]
-        if not said or not books.price_commissions(fills, rules, client):
+        if not said:
             return Reconciled(0, False, "")
+        if not books.price_commissions(fills, rules, client):
+            raise Transient(f"The price of a commission on {symbol} can't be had yet.")
         for one in said:
             moved = wire_of(market).executed(rules, one.side, one.quantity, one.quantity * one.price)
             for changes in (moved, one.changes):

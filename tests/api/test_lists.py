@@ -15,7 +15,10 @@ from tests.api.support import Api, error_of, make_run, make_trade
 from tests.support.owners import load_symbols, make_account, make_bot, make_owner, put_in_position
 from trading.models import BotState, ExchangeAccount
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.broken_books("rows are made up to be shown"),
+]
 
 
 def names(api: Api, query: str = "") -> list[str]:

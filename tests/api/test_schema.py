@@ -27,11 +27,14 @@ from bots.notifications.services import channel_test
 from bots.services_kill import begin as kill_begin
 from marketdata.symbols import cached
 from tests.api.support import Api, make_channel, make_orphan, make_run, make_trade
-from tests.support.owners import NOW
+from tests.support.owners import NOW, make_request
 from tradebot.binance.sources import source_for
 from trading.limits_service import limits_create
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.broken_books("rows are made up to be shown"),
+]
 
 
 def document(api: Api) -> dict[str, Any]:
@@ -141,6 +144,7 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
         "notifications/deliveries": [channel_test(channel=channel, by=bot.user).pk],
         "kill-switches": [kill_begin(by=bot.user, values=kill, now=NOW).pk],
         "orphans": [make_orphan(bot.account).pk],
+        "doubts": [make_request(bot, state="NOT_PLACED").pk],
         "limits": [limits_create(user=bot.user, account=bot.account, values={}).pk],
     }
     sent = 0

@@ -65,3 +65,21 @@ def test_the_next_exit_does_not_wait_for_an_exchange_that_answers_no_question(de
     first, second = look_again(desk, 6.1)
     assert (first.state, second.state) == ("LATE", "ACCEPTED")
     assert not desk.state(desk.bots[0]).in_position
+
+
+def stops() -> list[OrderRequest]:
+    return list(OrderRequest.objects.filter(kind="algo").order_by("id"))
+
+
+def test_a_stop_that_never_arrived_is_followed_and_one_that_did_is_found(desk):
+    desk.paper.fault("drop_request", path="/fapi/v1/algoOrder")
+    bot = enter(desk, stop_loss_perc="2")
+    assert [one.state for one in stops()] == ["UNKNOWN"]
+    desk.paper.fault("drop_response", path="/fapi/v1/algoOrder")
+    look_again(desk, 6.1)
+    assert [one.state for one in stops()] == ["LATE", "UNKNOWN"]
+    look_again(desk, 2)
+    first, second = stops()
+    assert (first.state, second.state) == ("LATE", "ACCEPTED")
+    assert [one["clientAlgoId"] for one in desk.client.open_algo_orders()] == [second.client_id]
+    assert desk.state(bot).naked_since is None

@@ -35,8 +35,9 @@ ALL = {"scope": "all", "level": "flatten", "reason": "bad news"}
 
 
 @pytest.fixture
-def bots(db):
+def bots(db, request):
     """Five bots: flat, in position, a resting entry order, an entry in doubt, a lone exit order."""
+    request.node.add_marker(pytest.mark.broken_books("these rows are made up: a position without fills"))
     load_symbols()
     account = make_account(make_owner("olga"), name="main")
     made = [make_bot(account, name=name) for name in ("flat", "long", "resting", "doubt", "leaving")]

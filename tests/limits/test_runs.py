@@ -107,6 +107,7 @@ def test_the_daily_loss_counts_open_positions_and_holds_when_prices_come_back(de
     assert desk.run(desk.bots[1], key="tomorrow").outcome == "traded"
 
 
+@pytest.mark.broken_books("losses are written without trades")
 def test_the_daily_loss_counts_what_other_bots_realised_today_only(desk):
     limit(desk, max_daily_loss="50")
     today = AT_SIGNAL.date()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.paper.test_fault_matrix import FUTURES, LIMIT, MARKET, SPOT, off, send, stand, switch
+from tests.paper.faulting import FUTURES, LIMIT, MARKET, SPOT, off, send, stand, switch
 from tests.support.paper import Paper
 
 D = Decimal

@@ -302,3 +302,21 @@ def test_python_binance_places_one(paper: Paper, key: str) -> None:
     client.API_URL = f"{paper.url}/api"
     body = client._post("orderList/opoco", True, data=dict(OPOCO))
     assert body["orderReports"][0]["status"] == "NEW"
+
+
+def test_books_of_an_older_version_get_their_new_columns(
+    candles: Callable[..., Path], tmp_path: Path
+) -> None:
+    import sqlite3
+
+    folder, data = candles(FLAT, DIP), tmp_path / "books"
+    first = make_rig(folder, data=data)
+    first.place("BUY", "LIMIT", "1", price="98")
+    first.exchange.close()
+    with sqlite3.connect(data) as old:
+        old.execute("ALTER TABLE orders DROP COLUMN expiry_reason")
+        old.execute("ALTER TABLE order_lists DROP COLUMN kind")
+    old.close()
+    again = make_rig_again(folder, data)
+    [order] = again.exchange.books.open_orders(again.account)
+    assert (order.status, order.expiry_reason) == ("NEW", "")

@@ -55,9 +55,7 @@ def reserved() -> Decimal:
 def test_what_the_exchange_has_can_only_be_accepted_and_is_booked(desk):
     row = quarantined(desk, "drop_response")
     desk.wait(700)
-    with pytest.raises(
-        Refused, match=r"The exchange has request .* \(FILLED, executed .*resolve it as ACCEPTED"
-    ):
+    with pytest.raises(Refused, match=r"has request .* \(FILLED, executed .*resolve it as ACCEPTED"):
         resolve(desk, row, "NOT_PLACED")
     assert OrderRequest.objects.get().state == "QUARANTINED"
     assert not AuditEntry.objects.exists()

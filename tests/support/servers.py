@@ -1,7 +1,7 @@
 """The pytest plugin that gives the tests their servers and environment, before Django's settings are read.
 
 DATABASE_URL and REDIS_URL of the environment win, each on its own; otherwise embedded servers run in a folder
-of their own for as long as the tests do.
+of their own for as long as the tests do. With `-n 2` (pytest-xdist) each test process has its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from tests.support.environment import TEST_ENVIRONMENT
 from tests.support.network import block_network
 from tradebot.embedded import ServerError, Servers
 
+EMBEDDED = "TRADEBOT_TESTS_EMBEDDED"  # says to test processes that DATABASE_URL and REDIS_URL are embedded ones
 SERVERS = pytest.StashKey[Servers]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
     """Runs before pytest-django reads the settings: a wrapper comes before every plain hook."""
+    if os.environ.pop(EMBEDDED, ""):  # of the process that started this one (xdist): not ours to share
+        del os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
     refuse_filled_redis(os.environ.get("REDIS_URL", ""))
     os.environ.update(TEST_ENVIRONMENT)
+    given = "DATABASE_URL" in os.environ or "REDIS_URL" in os.environ
     folder = tempfile.mkdtemp(prefix="tradebot-tests-")
     servers = Servers(Path(folder), durable=False)
     servers.warden.remove_folder(folder)  # also when the tests are killed
@@ -34,6 +38,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ.update(servers.start())
     except ServerError as error:
         raise pytest.UsageError(str(error)) from None
+    if not given:
+        os.environ[EMBEDDED] = "1"
     block_network()
     return (yield)
 

@@ -11,7 +11,7 @@ from tests.futures.support import AT_SIGNAL
 from tests.support.desk import Desk
 from tradebot import clock
 from tradebot.errors import InvalidInput, Refused
-from trading import orphans
+from trading import money, orphans
 from trading.ids import client_id
 from trading.models import (
     AuditEntry,
@@ -176,6 +176,7 @@ def test_an_order_that_was_taken_for_not_placed_is_booked_when_it_is_met(spot: D
     request.state, request.reason, request.resolved_at = "NOT_PLACED", "not placed: wrongly", clock.now()
     request.save()
     request.orders.update(status="NOT_PLACED", live=False, fills_complete=True, signal_used=False)
+    money.release(request)
     found = sweep(spot)
     request.refresh_from_db()
     assert request.state == "ACCEPTED"

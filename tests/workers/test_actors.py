@@ -45,6 +45,7 @@ def test_these_are_the_actors():
         "empty-channel",
         "write-daily-summaries",
         "book-funding",
+        "check-books",
         "wake-bots",
         "carry-out-kill-switch",
         "warm_up_spot_symbols",
@@ -91,6 +92,7 @@ def test_the_schedules_are_the_designs():
         "deliver-notifications": "* * * * *",
         "write-daily-summaries": "5 0 * * *",
         "book-funding": "*/15 * * * *",
+        "check-books": "23 * * * *",
         "warm_up_spot_symbols": "*/15 * * * *",
         "warm_up_futures_symbols": "*/15 * * * *",
     }
