@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 ARGS ?=
+TRIALS ?= 100
 
 # The checks read the settings, but reach no server: any values do.
 types imports migrations: export SECRET_KEY := of-the-checks
@@ -12,12 +13,13 @@ types imports migrations: export DATABASE_URL := postgresql://check@127.0.0.1:1/
 types imports migrations: export REDIS_URL := redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint style types imports migrations simulation soak clean
+.PHONY: help setup demo test lint style types imports migrations simulation faults soak clean
 
 help:
 	@echo "make demo   watch bots trade on a paper exchange (ARGS=\"--port 8000 --data DIR --fresh\")"
 	@echo "make test   all checks and all tests (ARGS=\"-k name\" goes to pytest)"
 	@echo "make lint   the checks: style, types, import rules, missing migrations"
+	@echo "make faults only the seeded trials of the fault suite (TRIALS=300 SEED=4711)"
 	@echo "make soak   the long tests"
 	@echo "make simulation  the order protocol in 100,000 interleavings (RUNS=1000 SEED=0)"
 	@echo "make setup  only make $(VENV) and install the requirements"
@@ -65,6 +67,12 @@ RUNS ?= 100000
 SEED ?= 0
 simulation: $(STAMP)
 	@$(BIN)/python -m tests.simulation.simulation --runs $(RUNS) --seed $(SEED)
+
+faults: export FAULT_TRIALS := $(TRIALS)
+faults: export FAULT_SEED := $(SEED)
+faults: export FAULT_VERBOSE := 1
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults/test_trials.py -q $(ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak $(ARGS)

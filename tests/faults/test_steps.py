@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.scenario import RECOVERY_STEPS, STEPS
+from tests.faults.scenario import RECOVERY_STEPS, STEPS, WITHDRAWAL_STEPS
 from trading.models import OrderRequest
 
 # What is left of an entry when its worker died at the step, before the next one: C1 to C10.
@@ -91,3 +91,19 @@ def test_a_crash_in_one_thread_costs_the_others_a_tick_and_no_order(try_out):
     trial = try_out(action="crash", step="send.sent", bots=3, skip=1)
     assert (trial.figures.struck, trial.figures.restarts) == (1, 1)
     assert OrderRequest.objects.filter(account=trial.account, lane="entry", state="ACCEPTED").count() == 3
+
+
+@pytest.mark.parametrize("step", WITHDRAWAL_STEPS)
+@pytest.mark.parametrize("action", ["kill", "freeze and cut", "cut"])
+def test_a_worker_killed_between_a_stop_and_what_follows_it_goes_on_at_the_next_look(try_out, step, action):
+    """Leaving by hand on spot: the list with stop and target is withdrawn, then the coins are sold."""
+    trial = try_out(phase="exit", exit_by="hand", action=action, step=step)
+    assert trial.figures.struck == 1
+    assert trial.figures.naked < 90
+
+
+@pytest.mark.parametrize("traded_on", ["spot", "futures"])
+def test_a_cancel_that_races_a_fill_sells_nothing_twice(try_out, traded_on):
+    """The price jumps to the target at the moment in which the owner stops the bot."""
+    trial = try_out(exit_by="both", market=traded_on, bots=3)
+    assert trial.figures.duplicates == 0

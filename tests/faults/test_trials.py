@@ -12,7 +12,7 @@ from tests.faults.scenario import choose
 from tests.faults.trial import Trial, TrialFailed
 
 TRIALS = int(os.environ.get("FAULT_TRIALS") or 100)
-FIRST_SEED = int(os.environ.get("FAULT_SEED") or 1)
+FIRST_SEED = int(os.environ.get("FAULT_SEED") or 0) or 1
 
 
 @pytest.mark.slow

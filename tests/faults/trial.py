@@ -107,7 +107,9 @@ class Trial:
         if self.scenario.exit_by == "hand":
             self._stop_bots()
             return
-        up = (self.scenario.exit_by == "target") == (self.scenario.side == "long")
+        if self.scenario.exit_by == "both":  # the fills of the target race the cancel
+            self._stop_bots()
+        up = (self.scenario.exit_by != "stop") == (self.scenario.side == "long")
         for bot in self.bots:
             self.market.move(bot.symbol, self.market.prices[bot.symbol] * (1.03 if up else 0.97))
 
