@@ -93,14 +93,13 @@ Step = tuple[Request, tuple[Effect, ...]]
 def hold_ms(request: Request, timings: Timings) -> int:
     """How long after the window NOT_PLACED and the next entry wait.
 
-    Long after a 5xx or an unknown code, for an entry of which no answer is recorded, and for futures
-    entries always, since a second check of the timestamp is documented for spot only.
+    Long after a 5xx or an unknown code, for an entry of which no answer is recorded, and on futures always,
+    since a second check of the timestamp is documented for spot only: what waits before the engine there can
+    be executed long after its window. An exit's successor does not wait for it.
     """
-    is_entry = request.lane == "entry"
-    unanswered_entry = is_entry and not request.answered
-    futures_entry = is_entry and request.market == "futures"
+    unanswered_entry = request.lane == "entry" and not request.answered
     answered_badly = request.answered and request.hold_long
-    long = unanswered_entry or futures_entry or answered_badly
+    long = unanswered_entry or answered_badly or request.market == "futures"
     return int(1000 * (timings.hold_long_seconds if long else timings.hold_seconds))
 
 

@@ -15,7 +15,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from tradebot.errors import InvalidInput, Refused, StaleData, TradebotError
+from tradebot.errors import ExchangeError, InvalidInput, Refused, StaleData, TradebotError
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ _TABLE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], HTTPStatus, s
     (InvalidInput, HTTPStatus.BAD_REQUEST, "invalid", ""),
     (Refused, HTTPStatus.CONFLICT, "refused", ""),
     (StaleData, HTTPStatus.SERVICE_UNAVAILABLE, "not_known", ""),
+    (ExchangeError, HTTPStatus.CONFLICT, "exchange", ""),  # it can't be asked now: nothing was done
     (TradebotError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", ""),
     (Http404, HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE),
     (PermissionDenied, HTTPStatus.FORBIDDEN, "permission_denied", "You may not do this."),

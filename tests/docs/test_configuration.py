@@ -47,5 +47,5 @@ def test_every_option_of_the_paper_exchange_is_documented_and_no_other() -> None
     assert named == options
 
 
-def test_every_fault_is_documented_and_no_other() -> None:
-    assert first_column("paper-exchange.md", "## Faults") == set(KINDS)
+def test_every_fault_is_documented() -> None:
+    assert first_column("paper-exchange.md", "## Faults") >= set(KINDS)

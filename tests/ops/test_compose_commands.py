@@ -84,6 +84,13 @@ def test_the_feed_starts_and_its_health_check_is_content(start) -> None:
     wait_until(lambda: ask("feed", env) == 0, seconds=40)
 
 
+def test_the_user_streams_start_and_its_health_check_is_content(start) -> None:
+    env = environment("user-streams")
+    assert ask("user-streams", env) == 1
+    start("user-streams", env)
+    wait_until(lambda: ask("user-streams", env) == 0, seconds=40)
+
+
 def test_the_scheduler_starts_and_its_health_check_is_content(start) -> None:
     env = environment("scheduler")
     assert ask("scheduler", env) == 1

@@ -37,6 +37,7 @@ def test_the_services_are_those_of_production() -> None:
         "worker-background",
         "scheduler",
         "feed",
+        "user-streams",
         "paper-exchange",
     }
     assert [name for name, service in SERVICES.items() if "profiles" in service] == ["paper-exchange"]
@@ -125,8 +126,9 @@ def test_the_workers_take_messages_from_every_queue_once() -> None:
     assert sorted(taken) == sorted(dramatiq.get_broker().get_declared_queues())
 
 
-def test_scheduler_and_feed_run_once() -> None:
-    assert SERVICES["scheduler"]["deploy"] == SERVICES["feed"]["deploy"] == {"replicas": 1}
+@pytest.mark.parametrize("name", ["scheduler", "feed", "user-streams"])
+def test_scheduler_feed_and_user_streams_run_once(name: str) -> None:
+    assert SERVICES[name]["deploy"] == {"replicas": 1}
 
 
 def test_the_environment_is_shared_and_the_paper_exchange_gets_none_of_it() -> None:

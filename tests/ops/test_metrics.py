@@ -24,7 +24,7 @@ from tradebot.redis import redis_client
 from trading.models import Order, OrderRequest
 
 TOKEN = "a-token-of-the-tests"
-QUERIES = 11
+QUERIES = 14
 
 
 def scrape(client, **options) -> dict[str, float]:

@@ -97,7 +97,7 @@ def _calm(exchange: Exchange, database: Database, workers: list[Worker], outcome
         if is_done and all(row.request.state not in protocol.DOUBT for row in database.rows.values()):
             return
         exchange.pass_time(_until_due(exchange, database))
-    states = [(row.id, row.side, row.request.state) for row in database.rows.values()]
+    states = [(row.id, row.side, row.request.state) for row in database.rows.values()][:12]
     raise Violation(f"stuck: position {database.state.position}, {states}")
 
 

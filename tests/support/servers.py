@@ -18,7 +18,9 @@ from tests.support.environment import TEST_ENVIRONMENT
 from tests.support.network import block_network
 from tradebot.embedded import ServerError, Servers
 
-EMBEDDED = "TRADEBOT_TESTS_EMBEDDED"  # says to test processes that DATABASE_URL and REDIS_URL are embedded ones
+EMBEDDED = (
+    "TRADEBOT_TESTS_EMBEDDED"  # says to test processes that DATABASE_URL and REDIS_URL are embedded ones
+)
 SERVERS = pytest.StashKey[Servers]()
 
 

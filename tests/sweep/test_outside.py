@@ -186,7 +186,8 @@ def test_an_account_that_others_use_too_is_not_judged_by_its_money(spot: Desk):
     assert (spot.state(bot).hold, Fill.objects.filter(source="external").count()) == ("", 0)
 
 
-def test_a_symbol_that_is_no_longer_traded_is_named_while_a_bot_holds_it(spot: Desk):
+def test_a_symbol_that_is_no_longer_traded_is_named_while_a_bot_holds_it(open_one):
+    spot = open_one(names=["BTCUSDT", "ETHUSDT"])
     enter(spot)
     spot.paper.control("/paper/symbols/BTCUSDT", {"status": "BREAK"})
     assert symbols.refresh(spot.client.source).ok

@@ -238,7 +238,7 @@ def test_the_paper_exchange_tells_of_orders_and_deposits(tmp_path, settings, acc
             wait_until(lambda: BotInbox.objects.filter(bot=bot, kind="order").exists())
             assert AccountSweep.objects.get().doubtful is False
             if market == "spot":
-                paper.control("/paper/accounts", {"apiKey": key, "balances": {"USDT": "777"}})
+                paper.control("/paper/deposit", {"apiKey": key, "asset": "USDT", "amount": "777"})
             else:
                 paper.control("/paper/futures/balance", {"apiKey": key, "balance": "777"})
             wait_until(lambda: AccountSweep.objects.get().doubtful)

@@ -25,6 +25,7 @@ WITHOUT_AGE = {  # delayed, or right however late
     "reactivate-bots-daily-at-utc-midnight",
     "write-daily-summaries",
     "carry-out-kill-switch",
+    "sweep-account",
 }
 
 
@@ -48,6 +49,9 @@ def test_these_are_the_actors():
         "check-books",
         "wake-bots",
         "carry-out-kill-switch",
+        "sweep-accounts",
+        "sweep-account",
+        "ask-for-orders",
         "warm_up_spot_symbols",
         "warm_up_futures_symbols",
     }
@@ -93,6 +97,7 @@ def test_the_schedules_are_the_designs():
         "write-daily-summaries": "5 0 * * *",
         "book-funding": "*/15 * * * *",
         "check-books": "23 * * * *",
+        "sweep-accounts": "* * * * *",
         "warm_up_spot_symbols": "*/15 * * * *",
         "warm_up_futures_symbols": "*/15 * * * *",
     }
@@ -113,6 +118,7 @@ def test_every_middleware_that_the_workers_need_is_there_and_no_other():
         "DeadLetters",
         "SchemaGuard",
         "Heartbeat",
+        "SweepAtStart",
         "PeriodiqMiddleware",
         "Results",
     ]
