@@ -45,7 +45,7 @@ demo: $(STAMP)
 	@$(BIN)/python manage.py demo $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: style types imports migrations
 

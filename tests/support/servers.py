@@ -29,6 +29,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     """Runs before pytest-django reads the settings: a wrapper comes before every plain hook."""
     if os.environ.pop(EMBEDDED, ""):  # of the process that started this one (xdist): not ours to share
         del os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
+    if "REDIS_URL" in os.environ and getattr(early_config.known_args_namespace, "numprocesses", None):
+        raise pytest.UsageError(
+            "REDIS_URL names one Redis database, and several test processes would empty it for each other: "
+            'run one, with make test ARGS="-n 0".'
+        )
     refuse_filled_redis(os.environ.get("REDIS_URL", ""))
     os.environ.update(TEST_ENVIRONMENT)
     given = "DATABASE_URL" in os.environ or "REDIS_URL" in os.environ
