@@ -369,15 +369,16 @@ def market_data(now: datetime, sources: dict[Source, str]) -> Iterator[Metric]:
 
 
 def request_weight(sources: dict[Source, str]) -> Iterator[Metric]:
-    """Request weight of this minute against the exchange's limit."""
+    """Request weight of this minute against the exchange's limit, and the pause that it asked for."""
     usage = {source: budget.usage(source) for source in sources}
-    for name, text in (("used", "Request weight used in this minute."), ("limit", "The exchange's limit.")):
-        yield gauge(
-            f"request_weight_{name}",
-            text,
-            [(_labels(source), getattr(found, name)) for source, found in usage.items()],
-            ["source", "market"],
-        )
+    pause = "Left of the pause that the exchange asked for (429, 418); 0 without one."
+    figures = (
+        ("request_weight_used", "Request weight used in this minute.", lambda source: usage[source].used),
+        ("request_weight_limit", "The exchange's limit.", lambda source: usage[source].limit),
+        ("exchange_pause_seconds", pause, budget.pause_seconds),
+    )
+    for name, text, figure in figures:
+        yield gauge(name, text, [(_labels(one), figure(one)) for one in sources], ["source", "market"])
 
 
 def streams(now: datetime) -> Iterator[Metric]:

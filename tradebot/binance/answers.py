@@ -47,7 +47,8 @@ REFUSES_ORDER: Mapping[str, frozenset[int]] = {
     "futures": _REFUSES_ORDER | {-2021, -2022},  # would trigger at once, reduce-only; on spot: cancelReplace
 }
 REFUSING_STATUSES = frozenset({403, 418, 429})  # firewall, ban, limit: whatever the body says
-LIMIT_STATUSES = frozenset({418, 429})
+BANNED_STATUS = 418
+LIMIT_STATUSES = frozenset({BANNED_STATUS, 429})
 _ID_FIELDS = {"order": "orderId", "orderList": "orderListId", "algoOrder": "algoId"}
 
 
