@@ -19,6 +19,7 @@ from bots.snapshot import MarketCache
 from marketdata import prices, symbols
 from marketdata.types import Price
 from tradebot import clock, failpoints
+from tradebot.binance.answers import says_symbol_changed
 from tradebot.errors import (
     BotBusy,
     ClientInitFailed,
@@ -183,6 +184,8 @@ def _send(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
         return replace(prepared, outcome="external"), False
     if sent.state != "ACCEPTED":
         runs.note_outcome(run.config.pk, sent)
+    if sent.state == "REJECTED" and says_symbol_changed(run.config.market, sent.code, sent.reason):
+        symbols.refresh_after_refusal(run.client.source)  # for the next slot; nothing is locked here
     if sent.code == orders.ORDERS_IN_THE_WAY and not run.withdraw_first:
         run.withdraw_first = True
         return prepared, True

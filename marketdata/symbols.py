@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REFUSED_SECONDS = 60  # refusals of many bots at once ask for one refresh
+
 
 class InfoClient(Protocol):
     """The part of the exchange client that the symbols need."""
@@ -126,6 +128,19 @@ def refresh_if_missing(source: Source) -> bool:
     except StaleData:
         if redis_client().set(f"{key_of(source)}:asked", b"1", nx=True, ex=30):
             return refresh(source).ok
+    return False
+
+
+def refresh_after_refusal(source: Source) -> bool:
+    """Fetch the source's symbols anew because an order was refused by rules that our copy lacks.
+
+    Once a minute for all processes; True if it did. Never raises: with Redis away the schedule does it later.
+    """
+    try:
+        if redis_client().set(f"{key_of(source)}:refused", b"1", nx=True, ex=REFUSED_SECONDS):
+            return refresh(source).ok
+    except redis.RedisError as error:
+        logger.warning("The symbols of %s can't be fetched anew: %s", source.name, type(error).__name__)
     return False
 
 
