@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from bots import inbox
 from bots.models import BotConfig, BotInbox, BotRun
+from tradebot.binance.answers import says_market_closed
 from tradebot.errors import BotBusy
 from trading import outbox
 from trading.locks import lock_state
@@ -88,7 +89,8 @@ def note_outcome(bot_id: int, request: OrderRequest) -> None:
     if state.hold:
         changes["status"] = f"paused ({state.hold})"
     elif request.state == "REJECTED":
-        changes["status"] = "error (order failed)"
+        is_closed = says_market_closed(request.market, request.code, request.reason)
+        changes["status"] = "paused (symbol)" if is_closed else "error (order failed)"
     if request.state in ("REJECTED", "UNKNOWN"):
         changes["last_error_message"] = request.reason
     if changes:

@@ -177,6 +177,8 @@ def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -
         return "paused (daily target)"
     if state.entry_in_doubt:
         return "entering"
-    if market.rules is not None and not market.rules.is_trading:
+    if market.exchange_closed:
+        return "paused (exchange)"
+    if market.symbol_gone or (market.rules is not None and not market.rules.is_trading):
         return "paused (symbol)"
     return "waiting"

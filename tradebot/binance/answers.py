@@ -51,9 +51,14 @@ REFUSES_ORDER: Mapping[str, frozenset[int]] = {
 SYMBOL_CHANGED: Mapping[str, frozenset[int]] = {
     "spot": frozenset({-1013, -1111, -1121}),
     "futures": frozenset({-1111, -1121, *range(-4007, -4000), *range(-4016, -4011), -4023, -4024})
-    | {-4108, -4131, -4140, -4141, -4164},
+    | {-4131, -4164},
 }
-MARKET_CLOSED_TEXT = "Market is closed."  # comes as -2010 on spot
+# The symbol takes no orders now. On spot -2010, by its text alone.
+MARKET_CLOSED: Mapping[str, frozenset[int]] = {
+    "spot": frozenset(),
+    "futures": frozenset({-4108, -4140, -4141}),
+}
+MARKET_CLOSED_TEXT = "Market is closed."
 REFUSING_STATUSES = frozenset({403, 418, 429})  # firewall, ban, limit: whatever the body says
 BANNED_STATUS = 418
 LIMIT_STATUSES = frozenset({BANNED_STATUS, 429})
@@ -118,9 +123,14 @@ def _is_refusal(market: str, status: int, code: int | None, message: str) -> boo
 
 def says_symbol_changed(market: str, code: int | None, message: str) -> bool:
     """Whether a refusal's code and text mean that our copy of the symbol's rules is old."""
-    if code in SYMBOL_CHANGED[market]:
-        return True
-    return code == NEW_ORDER_REJECTED and message.startswith(MARKET_CLOSED_TEXT)
+    return code in SYMBOL_CHANGED[market] or says_market_closed(market, code, message)
+
+
+def says_market_closed(market: str, code: int | None, message: str) -> bool:
+    """Whether a refusal means that the symbol does not trade now: a halt, maintenance, a delisting."""
+    if market == "spot" and code == NEW_ORDER_REJECTED:
+        return message.startswith(MARKET_CLOSED_TEXT)
+    return code in MARKET_CLOSED[market]
 
 
 def _has_id(path: str, body: dict[str, Any]) -> bool:
