@@ -11,7 +11,7 @@ from typing import Literal
 
 from django.conf import settings
 
-from bots import deciding, futures, inbox, runs
+from bots import deciding, futures, inbox, run_watch, runs
 from bots.deciding import Prepared, Run
 from bots.models import BotConfig
 from bots.runs import RunResult
@@ -53,6 +53,13 @@ def run_bot(
 
 def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]) -> RunResult:
     config = BotConfig.objects.select_related("account").get(pk=bot_id)
+    with run_watch.watched(config, now()):
+        return _run_config(config, trigger, key, slot, now)
+
+
+def _run_config(
+    config: BotConfig, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]
+) -> RunResult:
     try:
         client = client_for(config.account, config.market, "exit")
     except KeyDecryptFailed as error:
