@@ -256,6 +256,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.CONNECTIONS,
     health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(

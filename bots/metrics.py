@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db.models import Count, Max, Min, Q
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector as BaseCollector
 
 from bots import user_streams
@@ -21,27 +21,18 @@ from bots.health_checks import price_ages, queues, sources_in_use
 from bots.models import BotConfig, BotRun, BotState, ScreenRun
 from bots.notifications.models import Delivery
 from marketdata import feed, symbols
-from tradebot import beats, clock
+from tradebot import beats, clock, health
 from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
+from tradebot.metrics import Rows, gauge
 from tradebot.redis import redis_client
 from trading import books_check
 from trading.invariants import INVARIANTS
 from trading.models import AccountSweep, KillSwitch, Order, OrderRequest, Orphan, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
-PREFIX = "tradebot_"
 HOUR = timedelta(hours=1)
-Rows = Iterable[tuple[Sequence[str], float]]
-
-
-def gauge(name: str, text: str, rows: Rows, labels: Sequence[str] = ()) -> GaugeMetricFamily:
-    """A gauge with a value for each row of label values."""
-    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(list(values), value)
-    return family
 
 
 class Collector(BaseCollector):
@@ -55,6 +46,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
+            yield from database()
             for read in (screens, runs, orders, doubts, books, sweeps, bots, outbox, kill_switches):
                 yield from read(now)
 
@@ -78,6 +70,16 @@ class Collector(BaseCollector):
                 up.append(([name], 1))
                 yield from found
         yield gauge("up", "Whether this part answered the scrape.", up, ["part"])
+
+
+def database() -> Iterator[Metric]:
+    """Whether PostgreSQL takes writes, and its connections."""
+    state = health.database_state()
+    yield gauge("database_writable", "Whether the database takes writes.", [((), state.is_writable)])
+    yield gauge(
+        "database_connections", "Connections of clients, of all databases.", [((), state.connections)]
+    )
+    yield gauge("database_connections_limit", "How many there may be.", [((), state.limit)])
 
 
 def screens(now: datetime) -> Iterator[Metric]:
