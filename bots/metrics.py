@@ -74,12 +74,10 @@ class Collector(BaseCollector):
 
 def database() -> Iterator[Metric]:
     """Whether PostgreSQL takes writes, and its connections."""
-    state = health.database_state()
-    yield gauge("database_writable", "Whether the database takes writes.", [((), state.is_writable)])
-    yield gauge(
-        "database_connections", "Connections of clients, of all databases.", [((), state.connections)]
-    )
-    yield gauge("database_connections_limit", "How many there may be.", [((), state.limit)])
+    found = health.database_state()
+    yield gauge("database_writable", "Whether the database takes writes.", [((), found.is_writable)])
+    yield gauge("database_connections", "Of clients, to all databases.", [((), found.connections)])
+    yield gauge("database_connections_limit", "How many there may be.", [((), found.limit)])
 
 
 def screens(now: datetime) -> Iterator[Metric]:

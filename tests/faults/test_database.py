@@ -94,7 +94,7 @@ def test_a_read_only_database_sends_nothing_and_says_so(desk, client):
             desk.run(bot)
         assert "database" in client.get("/readyz").json()["failing"]
         assert "tradebot_database_writable 0.0" in client.get("/metrics").content.decode()
-        with pytest.raises(health.Unhealthy, match="^The database is read-only"):
+        with pytest.raises(health.Unhealthy, match=r"^The database is read-only"):
             health.database()
     assert not OrderRequest.objects.exists()
     assert desk.exchange_orders() == []

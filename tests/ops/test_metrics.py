@@ -172,7 +172,7 @@ def test_a_pause_of_the_exchange_is_told(client, bot):
     assert scrape(client)[name] == 0
     budget.close_gate(source_for("paper", "spot"), 7200)
     assert scrape(client)[name] == pytest.approx(7200, abs=10)
-    with pytest.raises(Unhealthy, match="paper spot asked for a pause until .* nothing is sent to it"):
+    with pytest.raises(Unhealthy, match=r"paper spot asked for a pause until .* nothing is sent to it"):
         pauses()
     budget.forget_process_state()
 
