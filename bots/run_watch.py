@@ -61,7 +61,7 @@ def watched(config: BotConfig, now: datetime) -> Iterator[None]:
 
 
 def _begin(bot_id: int, now: datetime) -> int:
-    values = {"bot": bot_id, "now": now, "vanished": VANISHED_SECONDS}
+    values: dict[str, int | datetime] = {"bot": bot_id, "now": now, "vanished": VANISHED_SECONDS}
     with connection.cursor() as cursor:
         cursor.execute(BEGIN_AFTER_END, values)
         row = cursor.fetchone()
