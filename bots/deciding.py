@@ -38,6 +38,7 @@ REMEMBERED = (
     "daily_pnl",
     "daily_trades_count",
     "daily_limit",
+    "hold",
     "status",
     "status_reason",
     "last_error_message",
@@ -181,7 +182,19 @@ def _remember(state: BotState, decision: Decision, run: Run, live: Sequence[Orde
     if run.price_error and not decision.wishes:
         state.status = "error (price fetch failed)"
         state.last_error_message = run.price_error
+    if state.in_position and run.market.is_gone(run.config):
+        _hold_for_symbol(state, run.config, now)
     state.last_run_at = now
+
+
+def _hold_for_symbol(state: BotState, config: BotConfig, now: datetime) -> None:
+    """A position in a symbol that the exchange no longer lists waits for its owner: no order can end it."""
+    reason = f"{config.symbol} is not listed by the exchange any more; end the position there by hand"
+    if not state.hold:
+        state.hold = "symbol"
+        outbox.held(config, "symbol", reason, now)
+    if state.hold == "symbol":
+        state.status, state.status_reason = "paused (symbol)", reason
 
 
 def _has_stop(live: Sequence[Order]) -> bool:

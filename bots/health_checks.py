@@ -17,6 +17,7 @@ from bots.schedule import needs_a_look
 from marketdata import feed as feeds
 from marketdata import prices, symbols
 from tradebot import clock, health
+from tradebot.binance import budget
 from tradebot.binance.client import ExchangeClient
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import ExchangeError, KeyDecryptFailed
@@ -169,6 +170,18 @@ def exchanges() -> str:
     return _each_source(lambda source, offset_ms: None, "answers")
 
 
+def pauses() -> str:
+    """No exchange in use has asked for a pause (429, 418): until its end nothing is sent there."""
+    sources = sources_in_use()
+    for source in sources:
+        if until := budget.gate_until(source):
+            raise Unhealthy(
+                f"{label(source)} asked for a pause until {until:%Y-%m-%d %H:%M:%S} UTC; until then nothing "
+                "is sent to it."
+            )
+    return f"{_list(sources)} asked for no pause." if sources else "No source is in use."
+
+
 def clock_offset() -> str:
     """This machine's clock agrees with that of each exchange in use."""
 
@@ -243,6 +256,7 @@ READY = (
 )
 ALL = (
     *READY,
+    health.CONNECTIONS,
     health.TRANSACTIONS,
     health.SCHEDULER,
     Probe(
@@ -268,6 +282,12 @@ ALL = (
         keys,
         "Put the key that encrypted them back into FERNET_KEYS, or enter the API keys anew.",
         ("database",),
+    ),
+    Probe(
+        "pauses",
+        pauses,
+        "Wait; asking earlier makes a ban longer. Then look for what else uses this address or these keys.",
+        ("database", "redis"),
     ),
     Probe(
         "exchange",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db.models import Count, Max, Min, Q
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector as BaseCollector
 
 from bots import user_streams
@@ -21,27 +21,18 @@ from bots.health_checks import price_ages, queues, sources_in_use
 from bots.models import BotConfig, BotRun, BotState, ScreenRun
 from bots.notifications.models import Delivery
 from marketdata import feed, symbols
-from tradebot import beats, clock
+from tradebot import beats, clock, health
 from tradebot.binance import budget
 from tradebot.binance.sources import Source, source_for
 from tradebot.errors import TradebotError
+from tradebot.metrics import Rows, gauge
 from tradebot.redis import redis_client
 from trading import books_check
 from trading.invariants import INVARIANTS
 from trading.models import AccountSweep, KillSwitch, Order, OrderRequest, Orphan, OutboxMessage
 from trading.models.journal import DOUBT_STATES
 
-PREFIX = "tradebot_"
 HOUR = timedelta(hours=1)
-Rows = Iterable[tuple[Sequence[str], float]]
-
-
-def gauge(name: str, text: str, rows: Rows, labels: Sequence[str] = ()) -> GaugeMetricFamily:
-    """A gauge with a value for each row of label values."""
-    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
-    for values, value in rows:
-        family.add_metric(list(values), value)
-    return family
 
 
 class Collector(BaseCollector):
@@ -55,6 +46,7 @@ class Collector(BaseCollector):
 
         def database_part() -> Iterator[Metric]:
             sources.update(sources_in_use())
+            yield from database()
             for read in (screens, runs, orders, doubts, books, sweeps, bots, outbox, kill_switches):
                 yield from read(now)
 
@@ -78,6 +70,14 @@ class Collector(BaseCollector):
                 up.append(([name], 1))
                 yield from found
         yield gauge("up", "Whether this part answered the scrape.", up, ["part"])
+
+
+def database() -> Iterator[Metric]:
+    """Whether PostgreSQL takes writes, and its connections."""
+    found = health.database_state()
+    yield gauge("database_writable", "Whether the database takes writes.", [((), found.is_writable)])
+    yield gauge("database_connections", "Of clients, to all databases.", [((), found.connections)])
+    yield gauge("database_connections_limit", "How many there may be.", [((), found.limit)])
 
 
 def screens(now: datetime) -> Iterator[Metric]:
@@ -369,15 +369,16 @@ def market_data(now: datetime, sources: dict[Source, str]) -> Iterator[Metric]:
 
 
 def request_weight(sources: dict[Source, str]) -> Iterator[Metric]:
-    """Request weight of this minute against the exchange's limit."""
+    """Request weight of this minute against the exchange's limit, and the pause that it asked for."""
     usage = {source: budget.usage(source) for source in sources}
-    for name, text in (("used", "Request weight used in this minute."), ("limit", "The exchange's limit.")):
-        yield gauge(
-            f"request_weight_{name}",
-            text,
-            [(_labels(source), getattr(found, name)) for source, found in usage.items()],
-            ["source", "market"],
-        )
+    pause = "Left of the pause that the exchange asked for (429, 418); 0 without one."
+    figures = (
+        ("request_weight_used", "Request weight used in this minute.", lambda source: usage[source].used),
+        ("request_weight_limit", "The exchange's limit.", lambda source: usage[source].limit),
+        ("exchange_pause_seconds", pause, budget.pause_seconds),
+    )
+    for name, text, figure in figures:
+        yield gauge(name, text, [(_labels(one), figure(one)) for one in sources], ["source", "market"])
 
 
 def streams(now: datetime) -> Iterator[Metric]:

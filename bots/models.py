@@ -197,6 +197,23 @@ class BotRun(models.Model):
         return f"{self.trigger} {self.key}"
 
 
+class RunWatch(models.Model):
+    """Whether a run of the bot is under way, and how many in a row had no end: their worker died."""
+
+    bot = models.OneToOneField(
+        BotConfig, on_delete=models.CASCADE, primary_key=True, related_name="run_watch"
+    )
+    begun_at = models.DateTimeField(null=True)
+    crashes = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "watch of a bot's runs"
+        verbose_name_plural = "watches of bots' runs"
+
+    def __str__(self) -> str:
+        return f"bot {self.bot_id}: {self.crashes} runs without an end"
+
+
 class ScreenRun(models.Model):
     """That a chunk of bots was looked at in a slot, and what came of it."""
 

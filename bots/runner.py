@@ -11,7 +11,7 @@ from typing import Literal
 
 from django.conf import settings
 
-from bots import deciding, futures, inbox, runs
+from bots import deciding, futures, inbox, run_watch, runs
 from bots.deciding import Prepared, Run
 from bots.models import BotConfig
 from bots.runs import RunResult
@@ -19,6 +19,7 @@ from bots.snapshot import MarketCache
 from marketdata import prices, symbols
 from marketdata.types import Price
 from tradebot import clock, failpoints
+from tradebot.binance.answers import says_symbol_changed
 from tradebot.errors import (
     BotBusy,
     ClientInitFailed,
@@ -52,6 +53,13 @@ def run_bot(
 
 def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]) -> RunResult:
     config = BotConfig.objects.select_related("account").get(pk=bot_id)
+    with run_watch.watched(config, now()):
+        return _run_config(config, trigger, key, slot, now)
+
+
+def _run_config(
+    config: BotConfig, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]
+) -> RunResult:
     try:
         client = client_for(config.account, config.market, "exit")
     except KeyDecryptFailed as error:
@@ -183,6 +191,8 @@ def _send(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
         return replace(prepared, outcome="external"), False
     if sent.state != "ACCEPTED":
         runs.note_outcome(run.config.pk, sent)
+    if sent.state == "REJECTED" and says_symbol_changed(run.config.market, sent.code, sent.reason):
+        symbols.refresh_after_refusal(run.client.source)  # for the next slot; nothing is locked here
     if sent.code == orders.ORDERS_IN_THE_WAY and not run.withdraw_first:
         run.withdraw_first = True
         return prepared, True

@@ -11,10 +11,12 @@ from django.db import connection, transaction
 
 from bots import inbox
 from bots.models import BotConfig, BotInbox, BotRun
+from tradebot.binance.answers import says_market_closed
 from tradebot.errors import BotBusy
 from trading import outbox
 from trading.locks import lock_state
 from trading.models import BotState, OrderRequest
+from trading.texts import held_status
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +88,10 @@ def note_outcome(bot_id: int, request: OrderRequest) -> None:
     state = BotState.objects.get(bot_id=bot_id)
     changes: dict[str, str] = {}
     if state.hold:
-        changes["status"] = f"paused ({state.hold})"
+        changes["status"] = held_status(state.hold)
     elif request.state == "REJECTED":
-        changes["status"] = "error (order failed)"
+        is_closed = says_market_closed(request.market, request.code, request.reason)
+        changes["status"] = "paused (symbol)" if is_closed else "error (order failed)"
     if request.state in ("REJECTED", "UNKNOWN"):
         changes["last_error_message"] = request.reason
     if changes:

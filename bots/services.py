@@ -20,6 +20,7 @@ from trading.locks import LOCK_NOT_AVAILABLE, lock_state
 from trading.models import BotState, ExchangeAccount, Order, OrderRequest, SymbolClaim
 from trading.models.journal import DOUBT_STATES
 from trading.sweep import is_settled
+from trading.texts import held_status
 
 USER_WAIT_SECONDS = 2.0
 NOT_STARTED = "Not started yet."
@@ -276,7 +277,7 @@ def _is_closing(bot: BotConfig, state: BotState) -> bool:
 
 def _status_of_active(state: BotState) -> str:
     if state.hold:
-        return f"paused ({state.hold})"
+        return held_status(state.hold)
     if state.exit_wanted:
         return "exiting"
     return "in position" if state.in_position else "waiting"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -136,7 +136,8 @@ class MarketCache:
                 source, config.symbol, config.interval, config.strategy, config.strategy_params
             )
         self._prices = {source: prices.load_many(source, names) for source, names in wanted.items()}
-        self._rules = {source: _rules(source, names) for source, names in wanted.items()}
+        self._lists = {source: _listed(source) for source in wanted}
+        self._closed = {source: bool(found and found.is_closed) for source, found in self._lists.items()}
         self._tiers = {source: brackets.load_many(source, names) for source, names in wanted.items()}
         self._notes = {source: _entries_note(source) for source in wanted}
         self._switches = kill.Switches()
@@ -144,7 +145,13 @@ class MarketCache:
 
     def rules(self, config: BotConfig) -> SymbolRules | None:
         """The symbol's rules, None where the symbol cache has none."""
-        return self._rules[source_of(config)].get(config.symbol)
+        found = self._lists[source_of(config)]
+        return found.by_symbol.get(config.symbol) if found else None
+
+    def is_gone(self, config: BotConfig) -> bool:
+        """Whether the exchange's list of symbols is known, and the bot's is not on it: it was delisted."""
+        found = self._lists[source_of(config)]
+        return found is not None and config.symbol not in found.by_symbol
 
     def signal(self, config: BotConfig) -> Signal | None:
         """The bot's signal, possibly a stale one."""
@@ -164,14 +171,16 @@ class MarketCache:
             entries_note=note,
             kill_switch=self._switches.note(config),
             maintenance_rate=tier.maintenance_rate if tier else None,
+            symbol_gone=self.is_gone(config),
+            exchange_closed=self._closed[source],
         )
 
 
-def _rules(source: Source, names: Iterable[str]) -> Mapping[str, SymbolRules]:
+def _listed(source: Source) -> symbols.SymbolCache | None:
     try:
-        return symbols.many(source, names)
+        return symbols.cached(source)
     except StaleData:
-        return {}
+        return None
 
 
 def _entries_note(source: Source) -> str:

@@ -1,4 +1,4 @@
-"""What the market data keep in the database: holes in the candles that the exchange itself has."""
+"""What is kept in the database: holes in the candles that the exchange itself has, and its long pauses."""
 
 from __future__ import annotations
 
@@ -50,3 +50,22 @@ class CandleHole(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval}: {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+
+
+class ExchangeGate(models.Model):
+    """Until when the exchange asked for a pause (429, 418): nothing is sent through this gate before.
+
+    The name says host, market and EGRESS_ID, or for a limit of orders the account. Redis has it too.
+    """
+
+    name = models.CharField(max_length=300, unique=True)
+    until = models.DateTimeField()
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "pause that the exchange asked for"
+        verbose_name_plural = "pauses that the exchange asked for"
+        ordering = ["-until"]
+
+    def __str__(self) -> str:
+        return f"{self.name} until {self.until:%Y-%m-%d %H:%M:%S} UTC"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+REFUSED_SECONDS = 60  # refusals of many bots at once ask for one refresh
+
 
 class InfoClient(Protocol):
     """The part of the exchange client that the symbols need."""
@@ -60,6 +62,11 @@ class SymbolCache:
         """Those that take orders, popular ones first: what is offered for choice."""
         return tuple(rules for rules in self.symbols if rules.is_trading)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether not one symbol trades: the exchange is in maintenance."""
+        return not any(rules.is_trading for rules in self.symbols)
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
@@ -91,7 +98,7 @@ def key_of(source: Source) -> str:
 def refresh(source: Source, *, client: InfoClient | None = None) -> Refreshed:
     """Ask the source for its exchangeInfo, without a key, and write the caches.
 
-    Failures of the exchange, and an answer without a single symbol that trades, are counted, logged and told
+    Failures of the exchange, and an answer without a single symbol, are counted, logged and told
     in the result; the last good copy stays. Raises redis.RedisError when Redis is down.
     """
     key = key_of(source)
@@ -103,8 +110,8 @@ def refresh(source: Source, *, client: InfoClient | None = None) -> Refreshed:
     trading = sum(rules.is_trading for rules in parsed.symbols)
     if parsed.skipped:
         logger.warning("%d symbols of %s skipped, the first: %s", len(parsed.skipped), key, parsed.skipped[0])
-    if not trading:
-        return _failed(source, key, "the answer holds no USDT symbol that trades")
+    if not parsed.symbols:  # all of them halted is maintenance, and to be known
+        return _failed(source, key, "the answer holds no USDT symbol")
     at = now()
     value = encode(parsed.symbols, source.market, at)
     pipeline = redis_client().pipeline(transaction=True)
@@ -126,6 +133,19 @@ def refresh_if_missing(source: Source) -> bool:
     except StaleData:
         if redis_client().set(f"{key_of(source)}:asked", b"1", nx=True, ex=30):
             return refresh(source).ok
+    return False
+
+
+def refresh_after_refusal(source: Source) -> bool:
+    """Fetch the source's symbols anew because an order was refused by rules that our copy lacks.
+
+    Once a minute for all processes; True if it did. Never raises: with Redis away the schedule does it later.
+    """
+    try:
+        if redis_client().set(f"{key_of(source)}:refused", b"1", nx=True, ex=REFUSED_SECONDS):
+            return refresh(source).ok
+    except redis.RedisError as error:
+        logger.warning("The symbols of %s can't be fetched anew: %s", source.name, type(error).__name__)
     return False
 
 

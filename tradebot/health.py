@@ -32,6 +32,13 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
     AND state <> 'idle' AND xact_start < now() - make_interval(secs => %s)
 ORDER BY xact_start LIMIT 1
 """
+MOST_CONNECTIONS = 0.9  # of those that clients may have
+DATABASE_STATE = """
+SELECT current_setting('server_version'),
+    NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off',
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
 LATE_SECONDS = 20.0  # the worker skips a tick that is 30 s late
 
 
@@ -93,11 +100,38 @@ def _ask(probe: Probe) -> Check:
     return Check(probe.name, False, message, probe.what_to_do)
 
 
-def database() -> str:
-    """PostgreSQL answers."""
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What PostgreSQL says of itself; `connections` are those of clients, to all databases."""
+
+    version: str
+    is_writable: bool
+    connections: int
+    limit: int
+
+
+def database_state() -> DatabaseState:
+    """Ask PostgreSQL for its state, in one query. Raises django.db.Error."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('server_version')")
-        return f"PostgreSQL {cursor.fetchone()[0]} answers."
+        cursor.execute(DATABASE_STATE)
+        return DatabaseState(*cursor.fetchone())
+
+
+def database() -> str:
+    """PostgreSQL answers and takes writes: without them no request is committed, and nothing is sent."""
+    state = database_state()
+    if not state.is_writable:
+        raise Unhealthy("The database is read-only: nothing can be decided or sent.")
+    return f"PostgreSQL {state.version} answers."
+
+
+def connections() -> str:
+    """PostgreSQL has connections left: a process that gets none can't work."""
+    state = database_state()
+    text = f"{state.connections} of {state.limit} database connections are in use."
+    if state.connections >= state.limit * MOST_CONNECTIONS:
+        raise Unhealthy(text)
+    return text
 
 
 def redis_answers() -> str:
@@ -190,7 +224,17 @@ def _some(names: list[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-DATABASE = Probe("database", database, "Check that PostgreSQL runs and that DATABASE_URL is right.")
+DATABASE = Probe(
+    "database",
+    database,
+    "Check that PostgreSQL runs, takes writes (no standby, no full disk), and that DATABASE_URL is right.",
+)
+CONNECTIONS = Probe(
+    "connections",
+    connections,
+    "Raise max_connections, run fewer workers, or put a pooler between; see docs/deployment.md.",
+    ("database",),
+)
 REDIS = Probe("redis", redis_answers, "Check that Redis runs, has memory left, and that REDIS_URL is right.")
 SCHEMA = Probe(
     "schema",

@@ -34,6 +34,7 @@ from trading.risk import (
     will_veto,
 )
 from trading.sizing import entry_lots, largest_lots
+from trading.texts import held_status
 from trading.types import BotView, Decision, LiveOrder, MarketView, Side, Signal, StateView, Wish
 
 PLACING_ORDER = {"EXIT": 0, "STOP": 1, "TARGET": 2, "ENTRY": 3, "DCA": 4, "GRID": 5}
@@ -166,7 +167,7 @@ def _strategy_vetoes(signal: Signal | None, *, is_long: bool) -> list[str]:
 
 def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -> str:
     if state.hold:
-        return f"paused ({state.hold})"
+        return held_status(state.hold)
     if not bot.is_active or market.kill_switch:
         return "paused"
     if daily_trades_veto(bot, day):
@@ -177,6 +178,8 @@ def _flat_status(bot: BotView, state: StateView, market: MarketView, day: Day) -
         return "paused (daily target)"
     if state.entry_in_doubt:
         return "entering"
-    if market.rules is not None and not market.rules.is_trading:
+    if market.exchange_closed:
+        return "paused (exchange)"
+    if market.symbol_gone or (market.rules is not None and not market.rules.is_trading):
         return "paused (symbol)"
     return "waiting"

@@ -16,6 +16,7 @@ from django.utils import timezone
 from marketdata.types import SymbolRules
 from tradebot import failpoints
 from tradebot.binance import outage
+from tradebot.binance.answers import says_market_closed
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
 from trading import kill, limits, money, outbox, protocol, requests, setups
@@ -346,8 +347,8 @@ def release(request: OrderRequest, state: BotState, answer: Answer | None, now: 
 
 
 def _is_explained(request: OrderRequest) -> bool:
-    """Whether the refusal says nothing against the bot: what it wanted to sell may have been sold already."""
-    if finds_no_position(request):
+    """Whether the refusal says nothing against the bot: the symbol is halted, or all may have been sold."""
+    if finds_no_position(request) or says_market_closed(request.market, request.code, request.reason):
         return True
     late = OrderRequest.objects.filter(bot_id=request.bot_id, lane="exit", state="LATE")
     return request.lane == "exit" and late.exists()

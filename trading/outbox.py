@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth import get_user_model
+
 from tradebot import clock
 from tradebot.errors import LimitReached
 from trading.filters import format_decimal
@@ -43,6 +45,19 @@ def notify(
         created_at=now or clock.now(),
     )
     OutboxMessage.objects.bulk_create([message], ignore_conflicts=once is not None)
+
+
+def tell_superusers(error: str, reason: str, *, once: str, now: datetime, **payload: Any) -> None:
+    """Tell each active superuser of an error of the deployment; of the same `once` one message each."""
+    superusers = get_user_model().objects.filter(is_superuser=True, is_active=True)
+    for user_id in superusers.order_by("pk").values_list("pk", flat=True):
+        notify(
+            event=Event.ERROR,
+            user_id=user_id,
+            payload={"error": error, "reason": reason, **payload},
+            once=f"{once}:{user_id}",
+            now=now,
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from trading.wire import legs_of, wire_of
 LOCK_SECONDS = 2
 LONGEST_REASON = 500
 OUTCOMES = ("ACCEPTED", "NOT_PLACED")
-CLEARED = ("doubt", "drift", "orders")
+CLEARED = ("doubt", "drift", "orders", "symbol", "crash")
 
 
 def resolve(
@@ -80,7 +80,7 @@ def clear_hold(
     rules: SymbolRules | None,
     now: datetime,
 ) -> BotState:
-    """End the bot's hold "doubt", "drift" or "orders", in the name of `by`.
+    """End a hold of the bot that is one of CLEARED, in the name of `by`.
 
     A doubt must have been resolved; after a drift the exchange is asked, and journal and exchange must agree
     on the bot's symbol. Raises InvalidInput, and Refused with a sentence that says what stands against it.

@@ -20,3 +20,8 @@ def percent(value: float) -> str:
 def clock_time(moment: datetime) -> str:
     """Date and minute of an aware time in UTC: "2026-04-01 12:01 UTC"."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def held_status(hold: str) -> str:
+    """The status of a bot that is held: `paused (drift)`, or `error (run crashed)` for a hold "crash"."""
+    return "error (run crashed)" if hold == "crash" else f"paused ({hold})"

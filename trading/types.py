@@ -109,6 +109,8 @@ class MarketView:
     entries_note: str = ""  # why, when they are not
     kill_switch: str = ""  # why a kill switch bars entries, when one does
     maintenance_rate: float | None = None  # futures: of the symbol's first tier, where it is known
+    symbol_gone: bool = False  # the exchange's list of symbols is known, and the symbol is not on it
+    exchange_closed: bool = False  # not one symbol of the exchange trades: maintenance
 
 
 @dataclass(frozen=True, slots=True)

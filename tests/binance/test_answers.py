@@ -8,7 +8,13 @@ import time
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from tradebot.binance.answers import order_answer, read_answer, wait_seconds
+from tradebot.binance.answers import (
+    order_answer,
+    read_answer,
+    says_market_closed,
+    says_symbol_changed,
+    wait_seconds,
+)
 from tradebot.binance.transport import Failure, Reply
 from tradebot.errors import KeyRefused, NotSent, OrderNotFound, RateLimited, Rejected, Transient
 
@@ -73,10 +79,37 @@ def test_codes_that_say_that_there_is_no_order_are_rejections(market: str, code:
     assert (found.kind, found.code, found.message) == ("REJECTED", code, "text")
 
 
-@pytest.mark.parametrize("code", [-2021, -2022])
+@pytest.mark.parametrize("code", [-2021, -2022, -2025])
 def test_codes_that_differ_by_market(code: int) -> None:
     assert order_answer("futures", FUTURES, answer(400, code)).kind == "REJECTED"
     assert order_answer("spot", SPOT, answer(400, code)).kind == "UNKNOWN"
+
+
+@pytest.mark.parametrize("code", [-1013, -1111, -1121])
+def test_spot_refusals_that_say_that_our_copy_of_the_symbol_is_old(code: int) -> None:
+    assert says_symbol_changed("spot", code, "text")
+
+
+FUTURES_FILTERS = [-1111, -1121, *range(-4007, -4000), -4012, -4013, -4014, -4016, -4023, -4024, -4131, -4164]
+
+
+@pytest.mark.parametrize("code", [*FUTURES_FILTERS, -4108, -4140, -4141])
+def test_futures_refusals_that_say_that_our_copy_of_the_symbol_is_old(code: int) -> None:
+    assert says_symbol_changed("futures", code, "text")
+
+
+@pytest.mark.parametrize("code", [None, -1021, -2010, -2015, -2019, -2022, -2025, -4061, -4116, -4120])
+def test_other_refusals_say_nothing_of_the_symbol(code: int | None) -> None:
+    assert not says_symbol_changed("futures", code, "text")
+    assert not says_symbol_changed("spot", code, "Account has insufficient balance for requested action.")
+
+
+def test_a_closed_market_is_told_apart() -> None:
+    assert says_market_closed("spot", -2010, "Market is closed. (-2010)")
+    assert not says_market_closed("spot", -2010, "Account has insufficient balance for requested action.")
+    assert [code for code in FUTURES_FILTERS if says_market_closed("futures", code, "text")] == []
+    assert all(says_market_closed("futures", code, "text") for code in (-4108, -4140, -4141))
+    assert says_symbol_changed("spot", -2010, "Market is closed.")
 
 
 @pytest.mark.parametrize(

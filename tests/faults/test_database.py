@@ -70,6 +70,44 @@ def test_an_answer_that_could_not_be_booked_is_found_again(desk, code):
     assert desk.differences() == []
 
 
+@contextmanager
+def really_read_only() -> Iterator[None]:
+    """New sessions of the database are read-only, as on a standby."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    connection.close()
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        connection.close()
+
+
+def test_a_read_only_database_sends_nothing_and_says_so(desk, client):
+    bot = desk.add_bot()
+    desk.go_to(AT_SIGNAL)
+    with really_read_only():
+        with pytest.raises(DatabaseError):
+            desk.run(bot)
+        assert "database" in client.get("/readyz").json()["failing"]
+        assert "tradebot_database_writable 0.0" in client.get("/metrics").content.decode()
+        with pytest.raises(health.Unhealthy, match=r"^The database is read-only"):
+            health.database()
+    assert not OrderRequest.objects.exists()
+    assert desk.exchange_orders() == []
+    assert health.database().endswith("answers.")
+    assert desk.run(bot, key="again").outcome == "traded"
+
+
+def test_a_database_without_connections_left_says_so(db, monkeypatch):
+    monkeypatch.setattr(health, "MOST_CONNECTIONS", 0.0)
+    with pytest.raises(health.Unhealthy, match=r"^\d+ of \d+ database connections are in use\.$"):
+        health.connections()
+
+
 def test_a_bot_whose_row_is_locked_is_passed_over_and_doctor_names_the_session(desk, monkeypatch):
     monkeypatch.setattr(health, "LONG_TRANSACTION_SECONDS", 0)
     bot = desk.add_bot()

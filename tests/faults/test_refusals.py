@@ -11,7 +11,6 @@ from trading.paper.fault_refusals import REASONS
 AT_SIGNAL = SIGNAL + timedelta(seconds=2)
 NOT_THEIRS = {
     *("UNKNOWN_ORDER", "NO_SUCH_ORDER", "ORDER_ARCHIVED"),  # answers to questions, not to orders
-    "MAX_NUM_ORDERS",  # on futures -2025, which no document calls final: a doubt, ended by asking
 }
 
 

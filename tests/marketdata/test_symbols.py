@@ -127,14 +127,20 @@ def test_every_failure_of_the_exchange_is_counted(error):
 
 @pytest.mark.parametrize(
     "info",
-    [{}, {"symbols": []}, {"symbols": [spot_symbol(status="BREAK")]}, {"symbols": [{"quoteAsset": "USDT"}]}],
+    [{}, {"symbols": []}, {"symbols": [{"quoteAsset": "USDT"}]}],
 )
-def test_an_answer_without_a_trading_symbol_is_a_failure_and_the_last_good_copy_stays(info):
+def test_an_answer_without_a_symbol_is_a_failure_and_the_last_good_copy_stays(info):
     symbols.refresh(SPOT, client=StubExchange(info=INFO))
     done = symbols.refresh(SPOT, client=StubExchange(info=info))
-    assert (done.ok, done.error) == (False, "the answer holds no USDT symbol that trades")
+    assert (done.ok, done.error) == (False, "the answer holds no USDT symbol")
     assert len(symbols.cached(SPOT).symbols) == 4
     assert symbols.counters(SPOT).errors == 1
+
+
+def test_an_exchange_in_maintenance_is_closed_until_a_symbol_trades():
+    for status, is_closed in (("TRADING", False), ("BREAK", True), ("TRADING", False)):
+        assert symbols.refresh(SPOT, client=StubExchange(info={"symbols": [spot_symbol(status=status)]})).ok
+        assert symbols.cached(SPOT).is_closed is is_closed
 
 
 def test_nothing_ever_fetched_says_what_to_check():

@@ -9,22 +9,24 @@ import dramatiq
 import pytest
 import redis
 from django.apps import apps as django_apps
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from prometheus_client.parser import text_string_to_metric_families
 
 import bots.metrics
 from bots.actors import run_bot
+from bots.health_checks import pauses
 from bots.models import BotConfig, BotRun, ScreenRun
 from marketdata import feed, prices
 from tests.support import owners
 from tradebot import beats, clock
 from tradebot.binance import budget
 from tradebot.binance.sources import source_for
+from tradebot.health import Unhealthy
 from tradebot.redis import redis_client
 from trading.models import Order, OrderRequest
 
 TOKEN = "a-token-of-the-tests"
-QUERIES = 14
+QUERIES = 15
 
 
 def scrape(client, **options) -> dict[str, float]:
@@ -154,6 +156,25 @@ def test_ages_and_weight_are_told_by_source(client, bot):
     assert found["tradebot_scheduler_age_seconds"] == pytest.approx(30, abs=5)
     assert found["tradebot_scheduler_lateness_seconds"] == 0.25
     assert found['tradebot_symbol_refreshes{market="spot",result="ok",source="paper"}'] == 1
+
+
+def test_a_database_that_takes_no_writes_is_told_and_its_connections(client, db):
+    found = scrape(client)
+    assert found["tradebot_database_writable"] == 1
+    assert 1 <= found["tradebot_database_connections"] < found["tradebot_database_connections_limit"]
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    assert scrape(client)["tradebot_database_writable"] == 0
+
+
+def test_a_pause_of_the_exchange_is_told(client, bot):
+    name = 'tradebot_exchange_pause_seconds{market="spot",source="paper"}'
+    assert scrape(client)[name] == 0
+    budget.close_gate(source_for("paper", "spot"), 7200)
+    assert scrape(client)[name] == pytest.approx(7200, abs=10)
+    with pytest.raises(Unhealthy, match=r"paper spot asked for a pause until .* nothing is sent to it"):
+        pauses()
+    budget.forget_process_state()
 
 
 def test_what_was_never_seen_is_absent_and_not_zero(client, db):

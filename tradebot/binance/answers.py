@@ -44,10 +44,24 @@ _REFUSES_ORDER = (
 )
 REFUSES_ORDER: Mapping[str, frozenset[int]] = {
     "spot": _REFUSES_ORDER,
-    "futures": _REFUSES_ORDER | {-2021, -2022},  # would trigger at once, reduce-only; on spot: cancelReplace
+    # would trigger at once, reduce-only, too many open orders; on spot -2021 and -2022 are cancelReplace's
+    "futures": _REFUSES_ORDER | {-2021, -2022, -2025},
 }
+# Refusals that say that the symbol is other than our copy of exchangeInfo says: filters, precision, status.
+SYMBOL_CHANGED: Mapping[str, frozenset[int]] = {
+    "spot": frozenset({-1013, -1111, -1121}),
+    "futures": frozenset({-1111, -1121, *range(-4007, -4000), *range(-4016, -4011), -4023, -4024})
+    | {-4131, -4164},
+}
+# The symbol takes no orders now. On spot -2010, by its text alone.
+MARKET_CLOSED: Mapping[str, frozenset[int]] = {
+    "spot": frozenset(),
+    "futures": frozenset({-4108, -4140, -4141}),
+}
+MARKET_CLOSED_TEXT = "Market is closed."
 REFUSING_STATUSES = frozenset({403, 418, 429})  # firewall, ban, limit: whatever the body says
-LIMIT_STATUSES = frozenset({418, 429})
+BANNED_STATUS = 418
+LIMIT_STATUSES = frozenset({BANNED_STATUS, 429})
 _ID_FIELDS = {"order": "orderId", "orderList": "orderListId", "algoOrder": "algoId"}
 
 
@@ -105,6 +119,18 @@ def _is_refusal(market: str, status: int, code: int | None, message: str) -> boo
     if code == NEW_ORDER_REJECTED and message == DUPLICATE_TEXT:
         return False
     return code in REFUSES_ORDER[market]
+
+
+def says_symbol_changed(market: str, code: int | None, message: str) -> bool:
+    """Whether a refusal's code and text mean that our copy of the symbol's rules is old."""
+    return code in SYMBOL_CHANGED[market] or says_market_closed(market, code, message)
+
+
+def says_market_closed(market: str, code: int | None, message: str) -> bool:
+    """Whether a refusal means that the symbol does not trade now: a halt, maintenance, a delisting."""
+    if market == "spot" and code == NEW_ORDER_REJECTED:
+        return message.startswith(MARKET_CLOSED_TEXT)
+    return code in MARKET_CLOSED[market]
 
 
 def _has_id(path: str, body: dict[str, Any]) -> bool:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from django.conf import settings
 
 from tradebot.binance import budget_store as store
+from tradebot.binance import gate_memory
 from tradebot.binance.budget_store import Charge
 from tradebot.binance.redis_guard import RedisDown, read_value, with_redis
 from tradebot.binance.sources import Source
@@ -153,16 +154,27 @@ def settle(
     store.settle(counted, shared=reservation.shared)
 
 
-def close_gate(source: Source, seconds: float, *, account: str = "") -> None:
-    """Stop all requests to the host, or with `account` only its orders, for this many seconds."""
+def close_gate(source: Source, seconds: float, *, account: str = "", banned: bool = False) -> None:
+    """Stop all requests to the host, or with `account` only its orders, for this many seconds.
+
+    A ban (418) is told of, once for all processes.
+    """
     key = _order_gate_key(source, account) if account else _gate_key(source)
-    store.close_gate(key, max(1, int(seconds * 1000)))
+    milliseconds = max(1, int(seconds * 1000))
+    store.close_gate(key, milliseconds)
+    if banned and store.is_first_to_tell(key, milliseconds):
+        gate_memory.tell(key, milliseconds)
 
 
 def gate_until(source: Source) -> datetime | None:
     """When the gate of the host opens (UTC, wall time); None when it is open."""
-    left = store.gate_ms([_gate_key(source)])
-    return datetime.now(UTC) + timedelta(milliseconds=left) if left > 0 else None
+    left = pause_seconds(source)
+    return datetime.now(UTC) + timedelta(seconds=left) if left > 0 else None
+
+
+def pause_seconds(source: Source) -> float:
+    """Seconds until the gate of the host opens; 0 when it is open."""
+    return max(0, store.gate_ms([_gate_key(source)])) / 1000
 
 
 def usage(source: Source) -> UsedWeight:

@@ -2,11 +2,12 @@
 
 A counter is one window of one limit: how much is used, and how much of that is still in flight, so that a
 header can correct what was used without losing what others have just sent. A gate is a time before which
-nothing may be sent.
+nothing may be sent; long ones are kept in the database too (gate_memory.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import redis
 
+from tradebot.binance import gate_memory
 from tradebot.binance.redis_guard import RedisDown, with_redis
 
 
@@ -43,22 +45,27 @@ class Taken:
         return self.gate_ms <= 0 and self.full is None
 
 
-# KEYS: gates, then counters. ARGV: number of gates, then amount, cap, ttl of each counter.
+RECALLED = "gates:recalled"  # there while Redis has the gates that the database keeps
+RECALL_FIRST = 3  # the answer of _TAKE when RECALLED is missing
+RECALLED_SECONDS = 600  # then they are read again, by one process
+# KEYS: gates, then counters, then RECALLED. ARGV: number of gates, whether RECALLED must be there, then
+# amount, cap, ttl of each counter.
 _TAKE = """
 local gates = tonumber(ARGV[1])
+if ARGV[2] == '1' and redis.call('EXISTS', KEYS[#KEYS]) == 0 then return {3, 0, 0} end
 local wait, which = 0, 0
 for i = 1, gates do
   local left = redis.call('PTTL', KEYS[i])
   if left > wait then wait, which = left, i - 1 end
 end
 if wait > 0 then return {1, wait, which} end
-for i = gates + 1, #KEYS do
-  local at = 2 + (i - gates - 1) * 3
+for i = gates + 1, #KEYS - 1 do
+  local at = 3 + (i - gates - 1) * 3
   local used = tonumber(redis.call('HGET', KEYS[i], 'used') or '0') or 0
   if used + tonumber(ARGV[at]) > tonumber(ARGV[at + 1]) then return {2, i - gates - 1, used} end
 end
-for i = gates + 1, #KEYS do
-  local at = 2 + (i - gates - 1) * 3
+for i = gates + 1, #KEYS - 1 do
+  local at = 3 + (i - gates - 1) * 3
   redis.call('HINCRBY', KEYS[i], 'used', ARGV[at])
   redis.call('HINCRBY', KEYS[i], 'flying', ARGV[at])
   redis.call('EXPIRE', KEYS[i], ARGV[at + 2])
@@ -136,22 +143,45 @@ _local = _Local()
 
 def take(gates: Sequence[str], charges: Sequence[Charge]) -> Taken:
     """Charge all counters or none. A closed gate or a counter that would pass its cap refuses."""
+    recall()
     wait, gate = _local.closed(gates)
     if wait > 0:
         _publish(gate, wait)  # it may be that Redis was emptied meanwhile
         return Taken(gate_ms=wait)
-    arguments: list[Any] = [len(gates)]
-    for charge in charges:
-        arguments += [charge.amount, charge.cap, charge.ttl_seconds]
-    keys = [*gates, *(charge.key for charge in charges)]
     try:
-        kind, value, detail = with_redis(lambda r: _run(r, _TAKE, keys, arguments))
+        kind, value, detail = _take_shared(gates, charges, must_be_recalled=True)
+        if kind == RECALL_FIRST:
+            recall(again=True)
+            kind, value, detail = _take_shared(gates, charges, must_be_recalled=False)
     except RedisDown:
         return _local.take(charges)
     if kind == 1:
         _local.close(gates[detail], value)
         return Taken(gate_ms=value)
     return Taken(full=value, used=detail) if kind == 2 else Taken()
+
+
+def _take_shared(
+    gates: Sequence[str], charges: Sequence[Charge], *, must_be_recalled: bool
+) -> tuple[int, int, int]:
+    arguments: list[Any] = [len(gates), int(must_be_recalled)]
+    for charge in charges:
+        arguments += [charge.amount, charge.cap, charge.ttl_seconds]
+    keys = [*gates, *(charge.key for charge in charges), RECALLED]
+    kind, value, detail = with_redis(lambda r: _run(r, _TAKE, keys, arguments))
+    return kind, value, detail
+
+
+def recall(*, again: bool = False) -> None:
+    """Close the gates that the database keeps: at a process's first look, and `again` for an empty Redis."""
+
+    def close(gate: str, milliseconds: int) -> None:
+        _local.close(gate, milliseconds)
+        _publish(gate, milliseconds)
+
+    if gate_memory.recall(close, again=again) and again:
+        with contextlib.suppress(RedisDown):
+            with_redis(lambda r: r.set(RECALLED, b"1", ex=RECALLED_SECONDS))
 
 
 def settle(counted: Sequence[tuple[Charge, int]], *, shared: bool) -> None:
@@ -171,6 +201,17 @@ def close_gate(gate: str, milliseconds: int) -> None:
     """Let nothing through `gate` for this long, in all processes; an earlier, longer wait stays."""
     _local.close(gate, milliseconds)
     _publish(gate, milliseconds)
+    gate_memory.keep(gate, milliseconds)
+
+
+def is_first_to_tell(gate: str, milliseconds: int) -> bool:
+    """Whether no process has told of this ban of the gate yet."""
+    try:
+        return bool(with_redis(lambda r: r.set(f"{gate}:told", b"1", nx=True, px=milliseconds)))
+    except RedisDown:
+        return _local.closed([f"{gate}:told"])[0] == 0
+    finally:
+        _local.close(f"{gate}:told", milliseconds)
 
 
 def _publish(gate: str, milliseconds: int) -> None:
@@ -182,6 +223,7 @@ def _publish(gate: str, milliseconds: int) -> None:
 
 def gate_ms(gates: Sequence[str]) -> int:
     """Milliseconds until the last of the gates opens; 0 when all are open."""
+    recall()
     local, _ = _local.closed(gates)
     try:
         return max(local, *with_redis(lambda r: [int(r.pttl(gate)) for gate in gates]))
@@ -199,6 +241,7 @@ def look(gates: Sequence[str], counter: str) -> tuple[int, int]:
         pipeline.hget(counter, "used")
         return list(pipeline.execute(raise_on_error=False))
 
+    recall()
     *waits, said = with_redis(ask)
     local, _ = _local.closed(gates)
     left_ms = max(local, *(int(wait) for wait in waits))
@@ -219,6 +262,7 @@ def used(key: str) -> int:
 def forget_process_state() -> None:
     """Drop what this process remembers of counters and gates (for tests)."""
     _local.clear()
+    gate_memory.forget_process_state()
 
 
 def _run(client: redis.Redis, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:

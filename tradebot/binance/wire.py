@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from tradebot.binance import budget, transport
 from tradebot.binance.answers import (
+    BANNED_STATUS,
     TOO_MANY_ORDERS,
     Answer,
     code_of,
@@ -157,7 +158,8 @@ class Wire(Client):  # type: ignore[misc]
             return
         # The count of orders is the account's, and comes without Retry-After: others may go on.
         only_orders = code == TOO_MANY_ORDERS and "Retry-After" not in outcome.headers
-        budget.close_gate(self._source, seconds, account=self._account if only_orders else "")
+        account = self._account if only_orders else ""
+        budget.close_gate(self._source, seconds, account=account, banned=outcome.status == BANNED_STATUS)
 
 
 def encode(params: Mapping[str, Any]) -> str:

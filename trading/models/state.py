@@ -19,7 +19,7 @@ class BotState(models.Model):
     status_reason = models.TextField(blank=True, default="")
     last_run_at = models.DateTimeField(null=True, blank=True)
     last_error_message = models.TextField(blank=True, default="")
-    hold = models.CharField(max_length=10, blank=True, default="")  # key, drift, doubt, orders
+    hold = models.CharField(max_length=10, blank=True, default="")  # key, drift, doubt, orders, symbol, crash
 
     in_position = models.BooleanField(default=False)
     entry_price = amount(null=True, blank=True)
