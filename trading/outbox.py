@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tradebot import clock
+from tradebot import clock, rows
 from tradebot.errors import LimitReached
 from trading.filters import format_decimal
 from trading.models import BotState, OutboxMessage, Trade
@@ -42,7 +42,7 @@ def notify(
         once=once,
         created_at=now or clock.now(),
     )
-    OutboxMessage.objects.bulk_create([message], ignore_conflicts=once is not None)
+    rows.run(rows.insert([message], ignore_conflicts=once is not None))
 
 
 def _plain(value: Any) -> Any:

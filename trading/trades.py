@@ -8,11 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketdata.types import SymbolRules
+from tradebot import rows
 from trading import outbox, positions
 from trading.models import BotState, Fill, Order, Trade
 
 ZERO = Decimal(0)
 EXTERNAL = "EXTERNAL"
+KNOWN = "SELECT order_id, realized_pnl FROM trading_trade WHERE order_id = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -64,10 +66,9 @@ def write_trades(
 
 
 def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> None:
-    trades = Trade.objects.filter(order_id__in=sums).order_by()
-    known = dict(trades.values_list("order_id", "realized_pnl"))
+    known = dict(rows.run(rows.Statement(KNOWN, [list(sums)]))) if sums else {}
     for order_id, realized in known.items():
-        if order_id is not None and realized != sums[order_id].realized:
+        if realized != sums[order_id].realized:
             Trade.objects.filter(order_id=order_id).update(realized_pnl=sums[order_id].realized)
     missing = set(sums) - set(known)
     orders = [booked] if booked is not None and booked.pk in missing and booked.fills_complete else []
@@ -76,7 +77,7 @@ def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> 
         orders = [*Order.objects.filter(pk__in=missing, fills_complete=True), *orders]
     for order in orders:
         found = sums[order.pk]
-        trade = Trade.objects.create(
+        trade = Trade(
             bot_config_id=order.bot_id,
             user_id=state.bot.user_id,
             order=order,
@@ -91,6 +92,7 @@ def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> 
             binance_order_id=order.exchange_order_id or 0,
             created_at=found.last,
         )
+        rows.insert_now(trade)
         outbox.trade_made(trade, state.bot)
 
 
