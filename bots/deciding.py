@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -70,6 +70,7 @@ class Run:
     sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
     asked: list[int] = field(default_factory=list)  # news of orders that the exchange was asked about
     said: Statement | None = None  # writes the status that the last look came to
+    looked_at: datetime | None = None  # when that was
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def decide_and_prepare(run: Run) -> Prepared:
         state.bot = config = _as_it_is_now(run, found, now)
         taken = inbox.take(state, now, run.asked) if found.has_mail or state.exit_wanted else []
         doubts = rows.read(OrderRequest, DOUBTS, [config.pk, list(DOUBT_STATES)]) if found.has_doubts else []
-        in_flight = _in_flight(run, doubts)
+        in_flight = _in_flight(run, doubts, now)
         lanes = protocol.bars(requests.view(row) for row in doubts)
         live = resting.live_orders([config.pk]).get(config.pk, []) if found.has_live else []
         view = snapshot(config, state, run.market, lanes, live)
@@ -158,6 +159,7 @@ def is_more_to_do(run: Run) -> bool:
     if decision.has_news or plan.next_step(decision.wishes, view.state.live, market=config.market):
         return True
     state.status, state.status_reason = decision.status, decision.reasons[0] if decision.reasons else ""
+    run.looked_at = now
     run.said = rows.update(state, ("status", "status_reason"), "AND epoch = %s", [state.epoch])
     return False
 
@@ -173,8 +175,10 @@ def _as_it_is_now(run: Run, found: probes.Found, now: datetime) -> BotConfig:
     return run.config
 
 
-def _in_flight(run: Run, doubts: Iterable[OrderRequest]) -> bool:
-    now_ms = run.client.now_ms()
+def _in_flight(run: Run, doubts: Sequence[OrderRequest], now: datetime) -> bool:
+    if not doubts:
+        return False
+    now_ms = run.client.now_ms(now)
     return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
 
 

@@ -87,13 +87,14 @@ def _run(run: Run) -> RunResult:
     run.asked = found.order_news
     if found.has_live:
         _ask_for_orders(run)
-    futures.make_sure(run.config, run.client, run.fresh_price, run.now())
+    futures.make_sure(run.config, run.client, run.fresh_price, run.started)
     while True:
         prepared = deciding.decide_and_prepare(run)
         prepared, goes_on = _carry_out(run, prepared)
         if not goes_on or time.monotonic() >= deadline:
             break
-    result = runs.finish(run.row, run.requests, prepared.outcome, run.reasons, run.now, run.said)
+    ended = run.looked_at or run.now()
+    result = runs.finish(run.row, run.requests, prepared.outcome, run.reasons, ended, run.said)
     if run.has_filled and not run.requests:
         result = "filled"
     if recovered is not None and recovered.look_again_at is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +64,7 @@ def finish(
     sent: Sequence[OrderRequest],
     outcome: str,
     reasons: Sequence[str],
-    now: Callable[[], datetime],
+    now: datetime,
     said: Statement | None = None,
 ) -> str:
     """Close the run's row; gives the outcome of the whole run: what was sent counts before a final Hold.
@@ -81,7 +81,7 @@ def finish(
         outcome = "not sent" if states == {"NOT_SENT"} else "failed"
     if row is not None:
         details = [f"{request.client_id}: {request.reason}" for request in sent]
-        row.finished_at, row.outcome = now(), outcome
+        row.finished_at, row.outcome = now, outcome
         row.reasons = "\n".join([*reasons, *details])
         closing.append(rows.update(row, ("finished_at", "outcome", "reasons")))
     if closing:

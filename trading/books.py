@@ -273,7 +273,7 @@ def rebook(
     if fills is None:
         fills = all_fills(state.bot_id)
     books = fifo([_view(fill, rules) for fill in fills])
-    write_trades(state, fills, books.realized, rules, order)
+    write_trades(state, fills, books.realized, rules, now, order)
     last = max((fill.traded_at for fill in fills if order is None or fill.order_id == order.pk), default=now)
     signal_time = order.signal_time if order and not state.in_position else state.entry_signal_time
     bot = [state.bot_id] * 3

@@ -55,7 +55,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def trade_made(trade: Trade, bot: Any) -> None:
+def trade_made(trade: Trade, bot: Any, now: datetime) -> None:
     """Tell of a trade of the bot, in the transaction that books it."""
     notify(
         event=Event.TRADE,
@@ -73,6 +73,7 @@ def trade_made(trade: Trade, bot: Any) -> None:
             "reason": trade.reason,
             "traded_at": trade.created_at,
         },
+        now=now,
     )
 
 

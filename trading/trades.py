@@ -44,6 +44,7 @@ def write_trades(
     fills: Sequence[Fill],
     realized: Iterable[Decimal],
     rules: SymbolRules | None,
+    now: datetime,
     booked: Order | None = None,
 ) -> None:
     """Write the trades that are missing; those whose realised PnL a late fill changed are corrected.
@@ -61,11 +62,11 @@ def write_trades(
         entry.fills.append(fill)
         entry.realized += pnl
         entry.commission += commission_in_quote(fill, rules)
-    _write_own(state, own, booked)
+    _write_own(state, own, booked, now)
     _write_external(state, external)
 
 
-def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> None:
+def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None, now: datetime) -> None:
     known = dict(rows.run(rows.Statement(KNOWN, [list(sums)]))) if sums else {}
     for order_id, realized in known.items():
         if realized != sums[order_id].realized:
@@ -93,7 +94,7 @@ def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> 
             created_at=found.last,
         )
         rows.insert_now(trade)
-        outbox.trade_made(trade, state.bot)
+        outbox.trade_made(trade, state.bot, now)
 
 
 def _write_external(state: BotState, sums: dict[int, _Sum]) -> None:
