@@ -100,7 +100,7 @@ def book_order(
         executed = order.executed_quantity
         word = said[order.client_order_id]
         _note_status(order, request, word, rules, now, changes)
-        fills = _book_fills(order, word, client, rules, changes, had_traded=bool(executed))
+        fills = _book_fills(order, word, client, rules, changes)
         if order.executed_quantity != executed:
             traded.append(order)
     for asset, amount in money.locked_by(orders, rules).items():
@@ -168,26 +168,24 @@ def _book_fills(
     client: ExchangeClient,
     rules: SymbolRules | None,
     changes: dict[str, Decimal],
-    *,
-    had_traded: bool = True,
 ) -> list[Fill]:
-    """Insert the fills that are new, see whether all are there, and save the order; gives all of the bot's.
-
-    An order that `had_traded` nothing before has no fills yet.
-    """
+    """Insert the fills that are new, see whether all are there, save the order; gives all of the bot's."""
     told = wire_of(order.market).fills_in(body, order.side) if body else []
     if sum((row.quantity for row in told), ZERO) != order.executed_quantity:
         told = _ask_for_fills(order, client)
-    known = set(order.fills.order_by().values_list("trade_id", flat=True)) if had_traded else set()
+    fills = all_fills(order.bot_id)
+    known = {fill.trade_id for fill in fills if fill.order_id == order.pk}
     said = {row.trade_id: row for row in told if row.trade_id not in known}
     new = [own_fill(order, row) for row in said.values()]
     if not price_commissions(new, rules, client):
         new = []  # asked for again at the next look; until then the executed quantity counts
+    if new:
+        written = {row[0] for row in rows.run(rows.insert(new, ignore_conflicts=True, answer="trade_id"))}
+        new = [fill for fill in new if fill.trade_id in written]  # what is booked once, counts once
+        fills = sorted([*fills, *new], key=lambda fill: (fill.traded_at, fill.trade_id))
     for fill in new:
         for asset, change in said[fill.trade_id].changes.items():
             changes[asset] += change
-    inserting = [rows.insert(new, ignore_conflicts=True)] if new else []
-    fills = rows.made(Fill, rows.run(*inserting, rows.select(Fill, ALL_FILLS, [order.bot_id])))
     booked = sum((fill.quantity for fill in fills if fill.order_id == order.pk), ZERO)
     order.fills_complete = order.status in TERMINAL and booked == order.executed_quantity
     rows.run(rows.update(order, BOOKED_FIELDS))
