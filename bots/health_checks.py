@@ -25,7 +25,8 @@ from tradebot.redis import redis_client
 from trading import books_check
 from trading.accounts import read_key
 from trading.findings import errors
-from trading.models import AccountSweep, ExchangeAccount, Order, Orphan
+from trading.invariants import NAKED_SECONDS
+from trading.models import AccountSweep, BotState, ExchangeAccount, Order, Orphan
 
 SCREEN_LATE_SECONDS = 150.0  # a slot is a minute; its screens end within seconds
 CLOCK_OFFSET_MS = 1000  # requests are corrected by the offset; a machine with NTP has some milliseconds
@@ -194,6 +195,21 @@ def books() -> str:
     return "The books are in order." if database else "The books were not checked yet."
 
 
+def protection() -> str:
+    """No position is without its stop on the exchange for longer than the protocol allows."""
+    late = clock.now() - timedelta(seconds=NAKED_SECONDS)
+    naked = BotState.objects.filter(naked_since__lt=late).order_by("naked_since")
+    if names := list(naked.values_list("bot__name", flat=True)[: SHOWN + 1]):
+        raise Unhealthy(
+            f"The stop of {_list_names(names)} is not on the exchange for over {NAKED_SECONDS} s."
+        )
+    return "Every position that should have a stop on the exchange has one."
+
+
+def _list_names(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" and others" if len(names) > SHOWN else "")
+
+
 def _each_source(judge: Callable[[Source, int], None], verb: str) -> str:
     sources = sources_in_use()
     for source in sources:
@@ -281,6 +297,12 @@ ALL = (
         "reconciliation",
         reconciliation,
         "Run `manage.py reconcile`; orders that the journal lacks are adopted or cancelled in the admin.",
+        ("database",),
+    ),
+    Probe(
+        "protection",
+        protection,
+        "Look at the bot's runs for why the exchange refuses the stop; see docs/protection.md.",
         ("database",),
     ),
     health.DISK,

@@ -222,10 +222,20 @@ def bots(now: datetime) -> Iterator[Metric]:
     sums = BotConfig.objects.filter(deleted_at__isnull=True).aggregate(
         active=Count("pk", filter=Q(is_active=True)),
         in_position=Count("pk", filter=Q(state__in_position=True)),
+        naked=Count("pk", filter=Q(state__naked_since__isnull=False)),
+        naked_since=Min("state__naked_since"),
+        naked_longest=Max("state__naked_longest_seconds"),
     )
     yield gauge("bots", "Bots by status.", [([status], count) for status, count in rows], ["status"])
     yield gauge("bots_active", "Bots that may enter.", [((), sums["active"])])
     yield gauge("bots_in_position", "Bots that hold a position.", [((), sums["in_position"])])
+    since = sums["naked_since"]
+    text = "Positions whose stop is not on the exchange: how many now, the oldest, the longest ever."
+    yield gauge("positions_naked", text, [((), sums["naked"])])
+    yield gauge(
+        "positions_naked_oldest_seconds", text, [((), (now - since).total_seconds() if since else 0.0)]
+    )
+    yield gauge("positions_naked_longest_seconds", text, [((), sums["naked_longest"] or 0.0)])
 
 
 def outbox(now: datetime) -> Iterator[Metric]:

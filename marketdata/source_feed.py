@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ RETRY_CAP = timedelta(seconds=30)
 HISTORY_EVERY = timedelta(seconds=1)  # between two looks for series without enough history
 PRICES_EVERY = timedelta(seconds=3)
 SYMBOLS_EVERY = timedelta(seconds=30)  # between two looks whether Redis still has the symbols
-BATCH = 100  # series asked for before their candles are stored and the screen is told
+BATCH = 100  # series asked for before their candles are stored
+TELL_SECONDS = 3.0  # stored candles wait no longer for the rest before the screen is told
 THREADS = 4  # requests at once; more would only reach the exchange's limits sooner
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -110,9 +112,20 @@ class SourceFeed:
         """
         due = [s for s in self.series if self._is_due(s, now) and self._may_try(s, now)]
         updated: list[Series] = []
+        untold: list[Series] = []
+        told = time.monotonic()
         for start in range(0, len(due), BATCH):
-            updated += self._poll_batch(due[start : start + BATCH], now)
+            untold += self._poll_batch(due[start : start + BATCH], now)
+            is_last = start + BATCH >= len(due)
+            if untold and (is_last or time.monotonic() - told >= TELL_SECONDS):
+                self._tell(untold)
+                updated, untold, told = updated + untold, [], time.monotonic()
         return updated
+
+    def _tell(self, series: Sequence[Series]) -> None:
+        """Have the bots looked at: one look of all of them for many series, not one for each batch."""
+        close_times = [self._close_time(one) for one in series]
+        self.on_closed(max(moment for moment in close_times if moment is not None))
 
     def poll_prices(self, now: datetime) -> dict[str, float]:
         """Ask for all prices in one request and store those of symbols in use; give what was stored."""
@@ -156,9 +169,6 @@ class SourceFeed:
             self._schedule(track, now, failed=not is_new)
             if is_new:
                 new.append(series)
-        if new:
-            close_times = [self._close_time(series) for series in new]
-            self.on_closed(max(time for time in close_times if time is not None))
         return new
 
     def _close_time(self, series: Series) -> datetime | None:

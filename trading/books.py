@@ -16,6 +16,7 @@ from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError
 from trading import money, outbox, positions
+from trading.assets import assets_of
 from trading.books_fifo import FillView, fifo
 from trading.models import BotState, Fill, FundingPayment, Order, OrderRequest
 from trading.trades import write_trades
@@ -142,7 +143,10 @@ def _note_status(
     if _is_older(said, order):
         return
     news = wire.executed(
-        rules, order.side, said.executed - order.executed_quantity, said.quote - order.executed_quote
+        assets_of(order.symbol, rules),
+        order.side,
+        said.executed - order.executed_quantity,
+        said.quote - order.executed_quote,
     )
     for asset, change in news.items():
         changes[asset] += change
@@ -312,14 +316,15 @@ def _paid(state: BotState, **when: datetime) -> Decimal:
 
 
 def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
+    base, quote = assets_of(fill.symbol, rules)
     return FillView(
         side="BUY" if fill.side == "BUY" else "SELL",
         quantity=fill.quantity,
         price=fill.price,
         commission=fill.commission,
         commission_asset=fill.commission_asset,
-        base=rules.base if rules else fill.symbol.removesuffix("USDT"),
-        quote=rules.quote if rules else "USDT",
+        base=base,
+        quote=quote,
         bnb_price=fill.commission_price,
         market=fill.market,
     )

@@ -21,6 +21,11 @@ class Levels:
     trailing: float | None
     target: float | None
 
+    @property
+    def all(self) -> tuple[float | None, float | None, float | None]:
+        """The three, in this order."""
+        return self.stop, self.trailing, self.target
+
 
 def levels(
     entry_price: float | None, protection: Protection, trailing: float | None, *, is_long: bool

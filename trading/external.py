@@ -19,6 +19,7 @@ from tradebot.binance.client import ExchangeClient
 from tradebot.clock import to_ms
 from tradebot.errors import Transient
 from trading import books, money, outbox
+from trading.assets import assets_of
 from trading.filters import format_decimal
 from trading.holdings import expected_position
 from trading.locks import lock_state
@@ -106,7 +107,9 @@ def book(
         if not books.price_commissions(fills, rules, client):
             raise Transient(f"The price of a commission on {symbol} can't be had yet.")
         for one in said:
-            moved = wire_of(market).executed(rules, one.side, one.quantity, one.quantity * one.price)
+            moved = wire_of(market).executed(
+                assets_of(symbol, rules), one.side, one.quantity, one.quantity * one.price
+            )
             for changes in (moved, one.changes):
                 money.settle_payment(account.pk, market, changes, one.traded_at)
         Fill.objects.bulk_create(fills, ignore_conflicts=True)

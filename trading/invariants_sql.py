@@ -52,7 +52,7 @@ SELECT CASE WHEN d.last_not_found_at > d.final_at THEN 'error' ELSE 'warning' EN
        || ', which should have ended by ' || to_char(d.final_at, 'YYYY-MM-DD HH24:MI')
 FROM (
     SELECT r.*, to_timestamp((r.ts_ms + r.recv_window_ms) / 1000.0) + %(grace)s::interval + CASE
-        WHEN (r.lane = 'entry' AND (NOT r.answered OR r.market = 'futures')) OR (r.answered AND r.hold_long)
+        WHEN r.market = 'futures' OR (r.lane = 'entry' AND NOT r.answered) OR (r.answered AND r.hold_long)
         THEN %(hold_long)s::interval ELSE %(hold)s::interval END AS final_at
     FROM {REQUESTS} r WHERE r.state IN ('PREPARED', 'UNKNOWN') AND {{r}}
 ) d WHERE d.final_at < %(now)s

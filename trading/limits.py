@@ -41,6 +41,8 @@ class Owner(Protocol):
     def account_id(self) -> int: ...
     @property
     def symbol(self) -> str: ...
+    @property
+    def position_type(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def check(target: Owner, rules: SymbolRules, cost: Decimal, now: datetime, marks
     """
     lock_owner(marks.user_id)
     holdings = _holdings(marks, now)
-    entry = Entry(target.bot_id, target.symbol, rules.base, cost)
+    entry = Entry(target.bot_id, target.symbol, rules.base, cost, is_short=target.position_type == "short")
     for row in marks.limits:
         scope = row.account_id
         own = [one for one in holdings if scope is None or one.account_id == scope]

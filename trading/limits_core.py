@@ -49,6 +49,7 @@ class Entry:
     symbol: str
     coin: str
     cost: Decimal  # its worth in quote units, leverage included
+    is_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,15 @@ def breach(
 ) -> Breach | None:
     """The first limit that the entry would break, None where it breaks none."""
     rows = list(holdings)
-    return (
+    found = (
         _daily_loss(limits, rows)
         or _open_positions(limits, rows, entry)
         or _exposure(limits, rows, entry)
         or _exposure_per_coin(limits, rows, entry, quote)
         or _order_rate(limits, orders_last_minute)
     )
+    verb = "selling short" if entry.is_short else "buying"
+    return None if found is None else Breach(found.limit, f"not {verb}: {found.reason}")
 
 
 def _daily_loss(limits: Limits, rows: list[Holding]) -> Breach | None:
@@ -91,9 +94,7 @@ def _daily_loss(limits: Limits, rows: list[Holding]) -> Breach | None:
         return None
     name = f"daily loss of {limits.name}"
     if limits.loss_reached_today:
-        return _breach(
-            "daily loss", f"{name}: the limit of {_money(limits.max_daily_loss)} was reached today"
-        )
+        return Breach("daily loss", f"{name}: the limit of {_money(limits.max_daily_loss)} was reached today")
     total = ZERO
     for row in rows:
         unrealized = row.unrealized()
@@ -102,7 +103,7 @@ def _daily_loss(limits: Limits, rows: list[Holding]) -> Breach | None:
         total += row.realized_today + unrealized
     if total > -limits.max_daily_loss:
         return None
-    return _breach("daily loss", f"{name}: {_money(-total)} lost, {_money(limits.max_daily_loss)} allowed")
+    return Breach("daily loss", f"{name}: {_money(-total)} lost, {_money(limits.max_daily_loss)} allowed")
 
 
 def _open_positions(limits: Limits, rows: list[Holding], entry: Entry) -> Breach | None:
@@ -111,7 +112,7 @@ def _open_positions(limits: Limits, rows: list[Holding], entry: Entry) -> Breach
     others = sum(row.is_open and row.bot_id != entry.bot_id for row in rows)
     if others < limits.max_open_positions:
         return None
-    return _breach(
+    return Breach(
         "open positions", f"open positions of {limits.name}: {others} of {limits.max_open_positions}"
     )
 
@@ -139,7 +140,7 @@ def _too_much(
         held += worth
     if held + entry.cost <= most:
         return None
-    return _breach(
+    return Breach(
         limit, f"{name}: {_money(held)}, with this entry {_money(held + entry.cost)} of {_money(most)}"
     )
 
@@ -148,7 +149,7 @@ def _order_rate(limits: Limits, orders_last_minute: int) -> Breach | None:
     most = limits.max_orders_per_minute
     if most is None or orders_last_minute < most:
         return None
-    return _breach(
+    return Breach(
         "orders per minute", f"orders of {limits.name} in the last minute: {orders_last_minute} of {most}"
     )
 
@@ -159,11 +160,7 @@ def is_today(day: object, now: datetime) -> bool:
 
 
 def _unknown(name: str, symbol: str) -> Breach:
-    return Breach("", f"not buying: {name} can't be reckoned, for there is no fresh price of {symbol}")
-
-
-def _breach(limit: str, text: str) -> Breach:
-    return Breach(limit, f"not buying: {text}")
+    return Breach("", f"{name} can't be reckoned, for there is no fresh price of {symbol}")
 
 
 def _money(value: Decimal) -> str:

@@ -43,7 +43,11 @@ def limits_change(*, limits: RiskLimits, by: Any, values: Mapping[str, Any]) -> 
 
     Another daily loss is judged anew: that the old one was reached today is forgotten.
     """
-    limits = _own(limits, by)
+    with transaction.atomic():
+        return _change(_own(limits, by, for_update=True), values)
+
+
+def _change(limits: RiskLimits, values: Mapping[str, Any]) -> RiskLimits:
     cleaned = limits_check({name: getattr(limits, name) for name in FIELDS} | dict(values))
     if cleaned["max_daily_loss"] != limits.max_daily_loss:
         limits.loss_reached_on = None
@@ -88,8 +92,11 @@ def _number(name: str, value: object) -> Decimal | int:
     return parse_decimal(value, minimum=Decimal(0), maximum=MOST_USDT, places=8, above=True)
 
 
-def _own(limits: RiskLimits, by: Any) -> RiskLimits:
-    fresh = RiskLimits.objects.select_related("user", "account").filter(pk=limits.pk).first()
+def _own(limits: RiskLimits, by: Any, *, for_update: bool = False) -> RiskLimits:
+    rows = RiskLimits.objects.select_related("user", "account")
+    if for_update:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    fresh = rows.filter(pk=limits.pk).first()
     if fresh is None or not (by.is_superuser or fresh.user_id == by.pk):
         raise InvalidInput("There are no such limits; look at the list of your limits.", "limits")
     return fresh

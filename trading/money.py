@@ -16,6 +16,7 @@ from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
+from trading.assets import assets_of
 from trading.locks import lock_balances
 from trading.models import AccountState, BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
@@ -109,13 +110,11 @@ def locked_by(orders: Sequence[Order], rules: SymbolRules | None) -> dict[str, D
     """
     locked: dict[str, Decimal] = {}
     for order in orders:
-        if rules is None or order.market != "spot" or order.status not in RESTING:
-            continue
-        if order.type == "MARKET":
+        if order.market != "spot" or order.status not in RESTING or order.type == "MARKET":
             continue
         rest = order.quantity - order.executed_quantity
         is_sell = order.side == "SELL"
-        asset = rules.base if is_sell else rules.quote
+        asset = assets_of(order.symbol, rules)[0 if is_sell else 1]
         amount = rest if is_sell else rest * (order.price or order.stop_price or ZERO)
         locked[asset] = max(locked.get(asset, ZERO), amount)
     return locked

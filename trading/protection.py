@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from marketdata.types import SymbolRules
@@ -30,6 +31,7 @@ def protection_wishes(
     is_long = bot.position_type == "long"
     lots = min(state.position_lots, largest_lots(rules, None))
     side: Side = "SELL" if is_long else "BUY"
+    at = Levels(*(level if level is not None and 0 < level < math.inf else None for level in at.all))
     stop, name = _nearest_stop(at, is_long=is_long)
     wishes: list[Wish] = []
     notes: list[str] = []

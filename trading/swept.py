@@ -17,6 +17,7 @@ from marketdata.types import SymbolRules
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import BotBusy
 from trading import outbox
+from trading.assets import assets_of
 from trading.locks import lock_state
 from trading.models import AccountSweep, BotState, ExchangeAccount, Order, OrderRequest, Orphan, SymbolClaim
 from trading.models.journal import OPEN_STATES
@@ -74,8 +75,7 @@ class Scope:
 
     def assets_of(self, symbol: str) -> tuple[str, str]:
         """Base and quote asset."""
-        rules = self.rules(symbol)
-        return (rules.base, rules.quote) if rules else (symbol.removesuffix("USDT"), "USDT")
+        return assets_of(symbol, self.rules(symbol))
 
     def find(self, sentence: str) -> None:
         """Note what was found, once."""

@@ -9,7 +9,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from marketdata.types import SymbolRules
 from tradebot.clock import from_ms
 
 ZERO = Decimal(0)
@@ -55,8 +54,11 @@ class Wire(Protocol):
     def fill(self, row: Body) -> FillSaid:
         """From a row of the account's trades."""
 
-    def executed(self, rules: SymbolRules | None, side: str, base: Decimal, quote: Decimal) -> Amounts:
-        """What an execution of `base` for `quote` changes of the account's free balances, before fees."""
+    def executed(self, assets: tuple[str, str], side: str, base: Decimal, quote: Decimal) -> Amounts:
+        """What an execution of `base` for `quote` changes of the account's free balances, before fees.
+
+        `assets` are the symbol's base and quote.
+        """
 
     def free(self, account: Body) -> Amounts:
         """What the account can spend, as AccountState.free has it."""
@@ -98,12 +100,10 @@ class SpotWire:
             changes={row["commissionAsset"]: -commission},
         )
 
-    def executed(self, rules: SymbolRules | None, side: str, base: Decimal, quote: Decimal) -> Amounts:
+    def executed(self, assets: tuple[str, str], side: str, base: Decimal, quote: Decimal) -> Amounts:
         """Coins against money."""
-        if rules is None:
-            return {}
         sign = 1 if side == "BUY" else -1
-        return {rules.base: sign * base, rules.quote: -sign * quote}
+        return {assets[0]: sign * base, assets[1]: -sign * quote}
 
     def free(self, account: Body) -> Amounts:
         """Free balances; what open orders lock has left them."""
@@ -152,7 +152,7 @@ class FuturesWire:
             changes=dict(changes),
         )
 
-    def executed(self, rules: SymbolRules | None, side: str, base: Decimal, quote: Decimal) -> Amounts:
+    def executed(self, assets: tuple[str, str], side: str, base: Decimal, quote: Decimal) -> Amounts:
         """Nothing: a position is no coin, and its margin stays in the wallet."""
         return {}
 

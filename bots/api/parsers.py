@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import IO, Any
 
@@ -12,6 +13,8 @@ from rest_framework.request import Request
 from bots.api.errors import TooLarge
 from tradebot.errors import InvalidInput
 from tradebot.inputs import MAX_JSON_BYTES, load_json_object, shown
+
+logger = logging.getLogger(__name__)
 
 TOO_LARGE = f"The body is larger than {MAX_JSON_BYTES} bytes."
 
@@ -55,6 +58,8 @@ def body(request: Request, writable: Collection[str], read_only: Collection[str]
             faults[name] = f"{shown(name)} can only be read. {known}"
         elif name not in writable:
             faults[str(name)[:40]] = f"There is no field {shown(name)}. {known}"
+    if tried := sorted(set(values) & set(read_only) - set(writable)):
+        logger.warning("user %s tried to set %s at %s", request.user.pk, ", ".join(tried), request.path)
     if faults:
         raise InvalidInput(" ".join(faults.values()), next(iter(faults)), faults)
     return values

@@ -88,7 +88,19 @@ def channel_change(
     is_active: bool,
 ) -> NotificationChannel:
     """The channel with other values; its kind and secret stay. Raises InvalidInput that names the field."""
-    channel = _own(channel, by)
+    with transaction.atomic():
+        channel = _own(channel, by, for_update=True)
+        return _change(channel, name, target, events, bot, is_active)
+
+
+def _change(
+    channel: NotificationChannel,
+    name: str,
+    target: str,
+    events: Iterable[str],
+    bot: BotConfig | None,
+    is_active: bool,
+) -> NotificationChannel:
     values = channel_check(
         user=channel.user,
         name=name,
@@ -189,7 +201,8 @@ def channel_check(
         "events": _checked_events(events, bot),
         "bot": bot,
         "is_active": active,
-        "target": _checked_target(kind, target),
+        # an address that stays is not looked up again: its host may be gone, and the channel paused for that
+        "target": target if channel and target == channel.target else _checked_target(kind, target),
     }
 
 
@@ -296,11 +309,18 @@ def _unreadable(channel: NotificationChannel) -> KeyDecryptFailed:
     )
 
 
-def _own(channel: NotificationChannel, by: Any) -> NotificationChannel:
-    fresh = NotificationChannel.objects.select_related("user", "bot").filter(pk=channel.pk).first()
+def _own(channel: NotificationChannel, by: Any, *, for_update: bool = False) -> NotificationChannel:
+    rows = NotificationChannel.objects.select_related("user", "bot")
+    if for_update:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    fresh = rows.filter(pk=channel.pk).first()
     if fresh is None or not (by.is_superuser or fresh.user_id == by.pk):
-        raise InvalidInput("There is no such channel; look at the list of your channels.", "channel")
+        raise _no_such_channel()
     return fresh
+
+
+def _no_such_channel() -> InvalidInput:
+    return InvalidInput("There is no such channel; look at the list of your channels.", "channel")
 
 
 def _name_taken(name: str) -> InvalidInput:

@@ -174,3 +174,10 @@ def test_what_is_wrong_is_told_without_repeating_it_at_length(api: Api, bot: Bot
         response = api.patch(f"bots/{bot.pk}/", body)
         assert response.status_code == 400
         assert len(response.content) < 1500
+
+
+def test_who_tries_to_set_what_can_only_be_read_is_logged(api: Api, bot: BotConfig, caplog: Any) -> None:
+    error_of(api.send("PATCH", f"bots/{bot.pk}/", b'{"id": 1, "version": 7, "name": "x"}'), 400)
+    assert (
+        caplog.messages.count(f"user {bot.user_id} tried to set id, version at /api/v1/bots/{bot.pk}/") == 1
+    )

@@ -154,5 +154,5 @@ def test_no_request_ends_in_a_server_error_and_every_answer_is_as_the_schema_say
             if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query):
                 continue
             sent += walk(operation, token, ids.get(kind, []), mode)
-    assert len(operations) == 43
+    assert len(operations) == 51
     assert sent > 150

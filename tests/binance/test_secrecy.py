@@ -41,6 +41,7 @@ OUTCOMES = {
     "401": error(401, -2015, "Invalid API-key, IP, or permissions for action."),
     "redirect": reply(302, b"", {"Location": "/elsewhere"}),
     "echo": _echo(400),
+    "bare echo": error(400, -1100, f"nobody knows {API_KEY}"),
     "good": reply(200, {"orderId": 1}),
 }
 

@@ -31,7 +31,7 @@ def test_the_estimate_follows_the_exchange_whatever_the_local_clock_says(
 ) -> None:
     exchange.clock_skew_ms = skew_ms
     assert _near(client().now_ms(), time.time() * 1000 + skew_ms)
-    stored = json.loads(redis_client().get(f"clock:offset:{source.name}") or "")
+    stored = json.loads(redis_client().get(f"clock:offset:{source.name}:{server_clock.MACHINE}") or "")
     assert _near(stored["offset_ms"], skew_ms)
     assert _near(stored["measured_at_ms"], time.time() * 1000)
 
@@ -42,6 +42,16 @@ def test_the_offset_is_asked_for_once_and_shared(exchange: FakeExchange, client:
     server_clock.forget_process_state()  # another process
     client().now_ms()
     assert len(exchange.to(TIME)) == 1
+
+
+def test_another_machine_has_another_clock_and_measures_for_itself(
+    exchange: FakeExchange, client: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client().now_ms()
+    server_clock.forget_process_state()
+    monkeypatch.setattr(server_clock, "MACHINE", "another")
+    client().now_ms()
+    assert len(exchange.to(TIME)) == 2
 
 
 def test_an_old_offset_is_measured_again(
@@ -140,7 +150,7 @@ def test_without_any_offset_the_failure_is_told(exchange: FakeExchange, client: 
 def test_a_poisoned_offset_in_redis_is_measured_anew(
     exchange: FakeExchange, source: Source, client: Clients, poison: bytes | dict[str, str]
 ) -> None:
-    key = f"clock:offset:{source.name}"
+    key = f"clock:offset:{source.name}:{server_clock.MACHINE}"
     if isinstance(poison, bytes):
         redis_client().set(key, poison)
     else:

@@ -83,7 +83,7 @@ def try_out(yard, market, servers, owner) -> Iterator[Callable[..., Trial]]:
 
     def run(**changes: Any) -> Trial:
         plain = {"seed": 0, "market": "spot", "bots": 1, "phase": "entry", "action": "none", "step": ""}
-        scenario = Scenario(**(plain | {"skip": 0, "seconds": 0.05} | changes))
+        scenario = Scenario(**(plain | {"skip": 0, "seconds": 0.05, "exit_by": "hand"} | changes))
         trial = Trial(yard, market, servers, owner, scenario, Figures(), must_strike=True)
         trial.run()
         return trial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trading.models import OrderRequest
+from trading.models import Order
 
 
 @pytest.mark.slow
@@ -13,5 +13,5 @@ from trading.models import OrderRequest
 def test_an_order_is_placed_once_and_ticks_go_on(try_out, trouble, phase):
     trial = try_out(phase=phase, action=trouble, step="send.begin", bots=2, seconds=1.0)
     assert trial.figures.struck == 1
-    rows = OrderRequest.objects.filter(account=trial.account, state="ACCEPTED")
-    assert sorted(rows.values_list("lane", flat=True)) == ["entry"] * 2 + ["exit"] * 2
+    filled = Order.objects.filter(account=trial.account, status="FILLED")
+    assert sorted(filled.values_list("purpose", flat=True)) == ["ENTRY"] * 2 + ["EXIT"] * 2

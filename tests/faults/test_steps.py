@@ -23,9 +23,9 @@ LEFT = {
 }
 
 
-def states(trial, lane: str) -> list[str]:
-    """How the requests of the trial's account ended, in order; those that were late to be sent left out."""
-    rows = OrderRequest.objects.filter(account=trial.account, lane=lane).order_by("id")
+def states(trial, purpose: str) -> list[str]:
+    """How the requests for this purpose ended, in order; those that were late to be sent left out."""
+    rows = OrderRequest.objects.filter(account=trial.account, orders__purpose=purpose).order_by("id")
     return [row.state for row in rows if row.state not in ("NOT_SENT", "REJECTED")]
 
 
@@ -39,35 +39,35 @@ def by_the_table(step: str) -> list[str]:
 def test_a_worker_killed_at_a_step_of_an_entry_leaves_one_order(try_out, step):
     trial = try_out(phase="entry", action="kill", step=step)
     assert trial.figures.struck == 1
-    assert states(trial, "entry") == by_the_table(step)
+    assert states(trial, "ENTRY") == by_the_table(step)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_worker_killed_at_a_step_of_an_exit_leaves_one_order(try_out, step):
-    trial = try_out(phase="exit", action="kill", step=step, market="futures", side="short", exit_by="hand")
+    trial = try_out(phase="exit", action="kill", step=step, market="futures", side="short")
     assert trial.figures.struck == 1
-    assert states(trial, "exit") == by_the_table(step)
+    assert states(trial, "EXIT") == by_the_table(step)
 
 
 @pytest.mark.parametrize("step", ["send.begin", "send.sent", "send.answered"])
 def test_a_worker_frozen_without_its_session_sends_nothing_twice_when_it_wakes(try_out, step):
     trial = try_out(phase="entry", action="freeze and cut", step=step, seconds=4.0)
     assert trial.figures.struck == 1
-    assert states(trial, "entry").count("ACCEPTED") == 1
+    assert states(trial, "ENTRY").count("ACCEPTED") == 1
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_time_limit_at_a_step_leaves_the_worker_well_and_one_order(try_out, step):
     trial = try_out(phase="entry", action="interrupt", step=step)
     assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
-    assert states(trial, "entry") == by_the_table(step)
+    assert states(trial, "ENTRY") == by_the_table(step)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_session_terminated_at_a_step_leaves_the_worker_well_and_one_order(try_out, step):
     trial = try_out(phase="entry", action="cut", step=step)
     assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
-    assert states(trial, "entry").count("ACCEPTED") == 1
+    assert states(trial, "ENTRY").count("ACCEPTED") == 1
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_session_terminated_at_a_step_leaves_the_worker_well_and_one_order(try
 def test_postgres_restarted_at_a_step_leaves_the_workers_well_and_one_order(try_out, step):
     trial = try_out(phase="exit", action="postgres", step=step)
     assert (trial.figures.struck, trial.figures.restarts) == (1, 0)
-    assert states(trial, "exit").count("ACCEPTED") == 1
+    assert states(trial, "EXIT").count("ACCEPTED") == 1
 
 
 @pytest.mark.parametrize("step", RECOVERY_STEPS)
@@ -84,20 +84,20 @@ def test_a_worker_killed_at_a_step_of_recovery_leaves_the_doubt_to_the_next(try_
     trial = try_out(network=(lost,), kill_again=step)
     assert trial.figures.restarts == 1
     found = lost["kind"] == "drop_response"
-    assert states(trial, "entry") == ["ACCEPTED"] if found else ["NOT_PLACED", "ACCEPTED"]
+    assert states(trial, "ENTRY") == ["ACCEPTED"] if found else ["NOT_PLACED", "ACCEPTED"]
 
 
 def test_a_crash_in_one_thread_costs_the_others_a_tick_and_no_order(try_out):
     trial = try_out(action="crash", step="send.sent", bots=3, skip=1)
     assert (trial.figures.struck, trial.figures.restarts) == (1, 1)
-    assert OrderRequest.objects.filter(account=trial.account, lane="entry", state="ACCEPTED").count() == 3
+    assert states(trial, "ENTRY").count("ACCEPTED") == 3
 
 
 @pytest.mark.parametrize("step", WITHDRAWAL_STEPS)
 @pytest.mark.parametrize("action", ["kill", "freeze and cut", "cut"])
 def test_a_worker_killed_between_a_stop_and_what_follows_it_goes_on_at_the_next_look(try_out, step, action):
     """Leaving by hand on spot: the list with stop and target is withdrawn, then the coins are sold."""
-    trial = try_out(phase="exit", exit_by="hand", action=action, step=step)
+    trial = try_out(phase="exit", action=action, step=step)
     assert trial.figures.struck == 1
     assert trial.figures.naked < 90
 

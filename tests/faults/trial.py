@@ -147,6 +147,7 @@ class Trial:
                 self.yard.arm(scenario.step, self._failpoint(), skip=scenario.skip)
         yield
         self._resume()
+        self.figures.restarts += self.yard.restart_dead()
         self.yard.disarm()
         self.yard.paper.control("/paper/faults", method="DELETE")
 

@@ -78,9 +78,9 @@ def test_orders_have_other_words_for_what_was_executed():
 
 
 def test_an_execution_moves_coins_on_spot_and_nothing_on_futures():
-    moved = SPOT.executed(rules(), "SELL", Decimal(2), Decimal(20))
+    moved = SPOT.executed(("BTC", "USDT"), "SELL", Decimal(2), Decimal(20))
     assert moved == {"BTC": Decimal(-2), "USDT": Decimal(20)}
-    assert FUTURES.executed(rules(), "SELL", Decimal(2), Decimal(20)) == {}
+    assert FUTURES.executed(("BTC", "USDT"), "SELL", Decimal(2), Decimal(20)) == {}
 
 
 def test_the_wallet_is_what_a_futures_account_has():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -116,3 +117,11 @@ def test_order_rate(orders, is_allowed):
         assert found == Breach(
             "orders per minute", "not buying: orders of account main in the last minute: 3 of 3"
         )
+
+
+def test_a_short_is_not_sold() -> None:
+    short = replace(ENTRY, is_short=True)
+    found = breach(Limits("account main", max_orders_per_minute=3), [], short, "USDT", 3)
+    assert found == Breach(
+        "orders per minute", "not selling short: orders of account main in the last minute: 3 of 3"
+    )

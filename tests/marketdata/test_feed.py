@@ -10,7 +10,7 @@ import pytest
 import redis
 from django.db import OperationalError
 
-from marketdata import candles, feed, prices, symbols
+from marketdata import candles, feed, prices, source_feed, symbols
 from marketdata.candle_checks import CONFIRM_GAP
 from marketdata.feed import BEAT_KEY, Feed
 from marketdata.models import CandleHole
@@ -265,7 +265,9 @@ def test_broken_candles_never_arrive_and_the_reason_is_kept(world):
     }
 
 
-def test_hundreds_of_series_are_told_in_batches():
+@pytest.mark.parametrize(("seconds", "told"), [(3.0, 1), (0.0, 3)])
+def test_hundreds_of_series_are_told_together_unless_they_take_long(monkeypatch, seconds, told):
+    monkeypatch.setattr(source_feed, "TELL_SECONDS", seconds)
     world = World(*(Series(SPOT, f"S{n}USDT", "1m", 5) for n in range(250)))
     for _ in range(3):
         world.feed.warm_up(world.stub.now)
@@ -274,7 +276,7 @@ def test_hundreds_of_series_are_told_in_batches():
         world.close_candle(series)
     assert len(world.feed.poll_closed(world.at(60.5))) == 250
     assert Counter(asked["symbol"] for asked in world.stub.asked).most_common(1)[0][1] == 1
-    assert world.slots == [NOON + timedelta(minutes=1)] * 3
+    assert world.slots == [NOON + timedelta(minutes=1)] * told
 
 
 def test_rate_limited_means_no_request_until_the_time_given(world):

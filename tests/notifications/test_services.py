@@ -147,6 +147,18 @@ def test_a_change_to_a_private_address_is_refused(owner, channel):
     assert NotificationChannel.objects.get().target == channel.target
 
 
+def test_a_channel_whose_host_is_gone_can_still_be_paused(owner, channel, monkeypatch):
+    def refuse(target):
+        raise InvalidInput("nothing is there", "target")
+
+    monkeypatch.setattr(services, "_checked_target", lambda kind, target: refuse(target))
+    values = {"name": "main", "events": ["trade"], "bot": None, "is_active": False}
+    services.channel_change(channel=channel, by=owner, target=channel.target, **values)
+    assert NotificationChannel.objects.get().is_active is False
+    with pytest.raises(InvalidInput, match="nothing is there"):
+        services.channel_change(channel=channel, by=owner, target="https://other.example/", **values)
+
+
 def test_a_test_goes_to_its_channel_alone_and_not_too_often(owner, channel, receiver):
     receiver.on(HOOK, hang_up)
     make_channel(owner, receiver.url + HOOK)

@@ -14,7 +14,7 @@ from bots.models import BotConfig, BotInbox
 from bots.screen import look
 from tests.support.desk import SIGNAL, Desk
 from tradebot import clock
-from trading.models import AccountState, BotState, Order, OrderRequest, Trade
+from trading.models import AccountState, BotState, Fill, Order, OrderRequest, Trade
 
 AT_SIGNAL = SIGNAL + timedelta(seconds=2)
 BOTH = {"stop_loss_perc": "2", "take_profit_perc": "3"}
@@ -212,4 +212,21 @@ def test_a_price_beyond_a_stop_that_does_not_fill_ends_at_market(desk):
     assert Order.objects.get(purpose="STOP").status == "CANCELED"
     state = desk.state(bot)
     assert (state.in_position, state.stop_passed_at) == (False, None)
+    assert desk.differences() == []
+
+
+@pytest.mark.parametrize("share", ["0.4", "1"])
+def test_a_cancel_that_races_a_fill_is_booked_once(desk, share):
+    bot = enter(desk, stop_loss_perc="2")
+    stop = Order.objects.get(purpose="STOP")
+    desk.paper.control("/paper/faults", {"kind": "cancel_races_fill", "share": float(share)})
+    services.bot_close(bot=bot, by=desk.owner)
+    desk.run(bot, key="close")
+    stop.refresh_from_db()
+    assert stop.status == ("FILLED" if share == "1" else "EXPIRED")  # at market: what is not filled expires
+    assert (stop.executed_quantity > 0, stop.fills_complete) == (True, True)
+    sold = sum(fill.quantity for fill in Fill.objects.filter(side="SELL"))
+    assert sold == stop.quantity
+    assert Order.objects.filter(purpose="EXIT").exists() is (share != "1")
+    assert not desk.state(bot).in_position
     assert desk.differences() == []

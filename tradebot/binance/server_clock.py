@@ -1,9 +1,10 @@
-"""The exchange's clock as this machine sees it: an offset, measured now and then and shared through Redis."""
+"""The exchange's clock as this machine sees it: an offset, measured now and then, shared by its processes."""
 
 from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ STEP_MS = 500  # a local clock that moved so much against the monotonic one was 
 WARN_MS = 500
 GOOD_ROUND_TRIP_MS = 1000
 TRIES = 3
+MACHINE = socket.gethostname()  # an offset is between the exchange's clock and that of one machine
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +132,7 @@ def _local_clock_was_set(known: _Known) -> bool:
 
 
 def _key(source: Source) -> str:
-    return f"clock:offset:{source.name}"
+    return f"clock:offset:{source.name}:{MACHINE}"
 
 
 def _read(source: Source) -> _Known | None:

@@ -13,6 +13,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -97,7 +98,7 @@ class Wire(Client):  # type: ignore[misc]
             method.upper(), uri, query=query, headers=self._headers(), limits=self._limits(deadline)
         )
         self._account_for(charged, path, outcome)
-        return read_answer(outcome)
+        return read_answer(self._without_key(outcome))
 
     def post_once(self, path: str, payload: str) -> Answer:
         """POST an order's committed payload, byte for byte, with the signature behind it; once."""
@@ -123,7 +124,14 @@ class Wire(Client):  # type: ignore[misc]
             once=True,
         )
         self._account_for(charged, path, outcome)
-        return order_answer(self._source.market, path, outcome)
+        return order_answer(self._source.market, path, self._without_key(outcome))
+
+    def _without_key(self, outcome: Reply | Failure) -> Reply | Failure:
+        """An exchange or a proxy that echoes our key must not bring it into an error's text."""
+        if self._key is None or isinstance(outcome, Failure):
+            return outcome
+        key = self._key.reveal().encode()
+        return replace(outcome, body=outcome.body.replace(key, b"***")) if key in outcome.body else outcome
 
     def _headers(self) -> dict[str, str]:
         return {"X-MBX-APIKEY": self._key.reveal()} if self._key else {}

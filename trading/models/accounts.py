@@ -90,8 +90,6 @@ class OwnerState(models.Model):
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="owner_state"
     )
-    trading_day = models.DateField(null=True)
-    daily_pnl = amount(default=0)
 
     def __str__(self) -> str:
         return f"limits of user {self.user_id}"
