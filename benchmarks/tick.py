@@ -111,7 +111,7 @@ class Bench:
         files = folder / "candles"
         files.mkdir()
         lines, before = ["open_time_ms,open,high,low,close,volume"], 200.0
-        for minute, close in enumerate(closes(runs + 2)):
+        for minute, close in enumerate(closes(2 * runs + 3)):
             opened = clock.to_ms(desk.FIRST + timedelta(minutes=minute))
             lines.append(f"{opened},{before},{max(before, close)},{min(before, close)},{close},1000")
             before = close
@@ -227,17 +227,25 @@ class Bench:
             "times_the_floor": round(wall / floor, 2),
         }
 
-    def trading(self) -> dict[str, Any]:
-        """200 bots enter at the same close, and leave a minute later by hand."""
+    def trading(self, *, protected: bool = False) -> dict[str, Any]:
+        """200 bots enter at the same close, and leave a minute later by hand.
+
+        `protected`: with stop and target, one order list in the same run; the second time that it is called.
+        """
         from bots import inbox
         from bots.models import BotConfig
         from trading.models import OrderRequest
 
         traders = list(BotConfig.objects.order_by("pk")[:TRADERS].values_list("pk", flat=True))
         BotConfig.objects.exclude(pk__in=traders).update(is_active=False)
+        wanted = {"enter": TRADERS, "leave": TRADERS}
+        if protected:
+            BotConfig.objects.filter(pk__in=traders).update(stop_loss_perc=5, take_profit_perc=10)
+            wanted["enter"] *= 2
         rates, cpus = [], []
         for run in range(self.runs + 1):
-            moment = self.first + timedelta(minutes=run * CYCLE_MINUTES, seconds=2)
+            cycle = run + (self.runs + 1) * protected
+            moment = self.first + timedelta(minutes=cycle * CYCLE_MINUTES, seconds=2)
             for step in ("enter", "leave"):
                 if step == "leave":
                     moment += timedelta(minutes=1)
@@ -247,8 +255,8 @@ class Bench:
                 before = OrderRequest.objects.filter(state="ACCEPTED").count()
                 wall, cpu = self.tick()
                 placed = OrderRequest.objects.filter(state="ACCEPTED").count() - before
-                if placed != TRADERS:
-                    raise SystemExit(f"{placed} orders of {TRADERS} at {step} {run}")
+                if placed != wanted[step]:
+                    raise SystemExit(f"{placed} requests of {wanted[step]} at {step} {run}")
                 if run:
                     rates.append(placed / wall)
                     cpus.append(cpu / placed)
@@ -256,7 +264,7 @@ class Bench:
             "bots": TRADERS,
             "orders_per_s": round(statistics.median(rates), 1),
             "cpu_ms_per_order": round(statistics.median(cpus) * 1000, 2),
-            "orders": 2 * self.runs * TRADERS,
+            "orders": self.runs * sum(wanted.values()),
         }
 
     def close(self) -> None:
@@ -280,6 +288,7 @@ def main() -> None:
                 "cores": os.cpu_count(),
                 "idle": bench.idle(),
                 "trading": bench.trading(),
+                "trading_with_stop_and_target": bench.trading(protected=True),
             }
         finally:
             bench.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,23 +10,24 @@ from decimal import Decimal
 from django.conf import settings
 from django.db import transaction
 
-from bots import futures, inbox, runs, services
+from bots import futures, inbox, probes, runs, services
 from bots.models import BotConfig, BotRun
 from bots.snapshot import MarketCache, snapshot
 from marketdata.types import Price, SymbolRules
+from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import LimitReached, RiskVeto
 from tradebot.logs import add_log_ids
+from tradebot.rows import Statement
 from trading import kill, limits, orders, outbox, plan, positions, protocol, requests, resting
 from trading.books import count_day
 from trading.decide import decide
-from trading.locks import lock_state_again, read_state
+from trading.locks import lock_state_again
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 from trading.types import Decision, Wish
 
-READ_BOT = "SELECT * FROM bots_botconfig WHERE id = %s"
-READ_DOUBTS = "SELECT * FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s) ORDER BY id DESC"
+DOUBTS = "WHERE bot_id = %s AND state = ANY(%s) ORDER BY id DESC"
 REMEMBERED = (
     "exit_wanted",
     "exit_wanted_since",
@@ -51,12 +52,14 @@ class Run:
     """What a run carries from transaction to transaction."""
 
     config: BotConfig
+    row_version: str  # of the config's row, as probes.look() gives it
     trigger: str
     key: str
     slot: datetime
     now: Callable[[], datetime]
     client: ExchangeClient
     market: MarketCache
+    started: datetime
     fresh_price: Price | None = None
     price_error: str = ""
     row: BotRun | None = None
@@ -67,6 +70,8 @@ class Run:
     has_filled: bool = False  # an order that rested on the exchange was found to have traded
     sellable: Decimal | None = None  # base units that an exit may sell, while an earlier one is LATE
     asked: list[int] = field(default_factory=list)  # news of orders that the exchange was asked about
+    said: Statement | None = None  # writes the status that the last look came to
+    looked_at: datetime | None = None  # when that was
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +85,37 @@ class Prepared:
     withdrawal: int | None = None  # id of the request whose orders are to be taken back
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What T1 saw under the lock that a new request needs to know."""
+
+    nonce: str | None
+    has_limits: bool  # of the account or its owner; asked for entries only
+    has_late: bool
+
+
 def decide_and_prepare(run: Run) -> Prepared:
     """Decide under the lock and commit the first step of the difference. Raises BotBusy."""
     now = run.now()
     with transaction.atomic(durable=True):
         state = lock_state_again(run.config)
-        state.bot = config = _read_again(run.config)
-        if config.version != run.config.version:
-            run.market = MarketCache([config], now)
-        run.config = config
-        taken = inbox.take(state, config, now, run.asked)
-        doubts = list(OrderRequest.objects.raw(READ_DOUBTS, [config.pk, list(DOUBT_STATES)]))
-        in_flight = _in_flight(run, doubts)
+        found = probes.look(run.config.pk)
+        state.bot = config = _as_it_is_now(run, found, now)
+        taken = inbox.take(state, now, run.asked) if found.has_mail or state.exit_wanted else []
+        doubts = rows.read(OrderRequest, DOUBTS, [config.pk, list(DOUBT_STATES)]) if found.has_doubts else []
+        in_flight = _in_flight(run, doubts, now)
         lanes = protocol.bars(requests.view(row) for row in doubts)
-        live = resting.live_orders([config.pk]).get(config.pk, [])
+        live = resting.live_orders([config.pk]).get(config.pk, []) if found.has_live else []
         view = snapshot(config, state, run.market, lanes, live)
         seen = run.market.view(config, run.fresh_price)
         decision = futures.decide_entries(config, view.bot, view.state, seen, now)
-        if _enters(decision) and (barred := kill.entries_barred(config)):
-            decision = decide(view.bot, view.state, replace(seen, kill_switch=barred), now)
+        has_limits = False
+        if _enters(decision):
+            barred, beside = kill.entries_barred_beside(config, limits.EXIST, limits.whose(config.account))
+            if barred:
+                decision = decide(view.bot, view.state, replace(seen, kill_switch=barred), now)
+            else:
+                (has_limits,) = beside
         _remember(state, decision, run, live, now)
         services.claim_release(bot=config, state=state)
         if in_flight:
@@ -111,9 +128,10 @@ def decide_and_prepare(run: Run) -> Prepared:
                 busy_lanes=lanes,
                 withdraw_first=run.withdraw_first,
             )
-            prepared = _prepare(run, state, decision, step, run.market.rules(config), now)
+            extras = Extras(found.nonce, has_limits, any(row.state == "LATE" for row in doubts))
+            prepared = _prepare(run, state, decision, step, extras, now)
         if prepared.request is None:
-            state.save(update_fields=REMEMBERED)
+            rows.run(rows.update(state, REMEMBERED))
         inbox.answer(taken, prepared.reasons, now)
         if prepared.outcome == "traded" or not run.requests:
             run.reasons += prepared.reasons  # why it traded, not why it holds afterwards
@@ -127,35 +145,41 @@ def _enters(decision: Decision) -> bool:
 def is_more_to_do(run: Run) -> bool:
     """After an order, without the lock, as a screen looks: is a difference or mail left? Then T1 runs again.
 
-    If not, what this look says is written as the status, fenced by the epoch like a screen's.
+    T2 has left the state that it booked on the bot. If nothing is left, what this look says becomes the
+    status when the run is closed, fenced by the epoch like a screen's.
     """
     config, now = run.config, run.now()
-    state = read_state(config)
-    if state.exit_wanted or not config.is_active or inbox.has_open(config.pk):
+    state: BotState = config.state  # type: ignore[attr-defined]
+    found = probes.look(config.pk)
+    if state.exit_wanted or not config.is_active or found.has_mail or found.row_version != run.row_version:
         return True
-    live = resting.live_orders([config.pk]).get(config.pk, [])
+    live = resting.live_orders([config.pk]).get(config.pk, []) if found.has_live else []
     view = snapshot(config, state, run.market, (), live)
     seen = run.market.view(config, run.fresh_price)
     decision = futures.decide_entries(config, view.bot, view.state, seen, now)
     if decision.has_news or plan.next_step(decision.wishes, view.state.live, market=config.market):
         return True
-    reason = decision.reasons[0] if decision.reasons else ""
-    BotState.objects.filter(bot_id=config.pk, epoch=state.epoch).update(
-        status=decision.status, status_reason=reason
-    )
+    state.status, state.status_reason = decision.status, decision.reasons[0] if decision.reasons else ""
+    run.looked_at = now
+    run.said = rows.update(state, ("status", "status_reason"), "AND epoch = %s", [state.epoch])
     return False
 
 
-def _read_again(before: BotConfig) -> BotConfig:
-    """The bot as it is now: it may have been changed since the run began. Its account comes along."""
-    config: BotConfig = BotConfig.objects.raw(READ_BOT, [before.pk])[0]
-    if config.account_id == before.account_id:
-        config.account = before.account
-    return config
+def _as_it_is_now(run: Run, found: probes.Found, now: datetime) -> BotConfig:
+    """The bot under its lock: read again, and its market with it, if it was changed since the run began."""
+    if found.row_version != run.row_version:
+        account = run.config.account
+        run.config, run.row_version = probes.read_bot(run.config.pk)
+        if run.config.account_id == account.pk:
+            run.config.account = account
+        run.market = MarketCache([run.config], now)
+    return run.config
 
 
-def _in_flight(run: Run, doubts: Iterable[OrderRequest]) -> bool:
-    now_ms = run.client.now_ms()
+def _in_flight(run: Run, doubts: Sequence[OrderRequest], now: datetime) -> bool:
+    if not doubts:
+        return False
+    now_ms = run.client.now_ms(now)
     return any(protocol.in_flight(requests.view(row), now_ms, settings.TIMINGS) for row in doubts)
 
 
@@ -207,9 +231,10 @@ def _prepare(
     state: BotState,
     decision: Decision,
     step: plan.Step | None,
-    rules: SymbolRules | None,
+    extras: Extras,
     now: datetime,
 ) -> Prepared:
+    rules = run.market.rules(run.config)
     if decision.is_dust and step is None and rules is not None:
         written_off = _write_off(run, state, rules, now)
         if written_off is not None:
@@ -226,7 +251,6 @@ def _prepare(
     wishes = orders.within(step.wishes, run.sellable, rules)
     if not wishes:
         return Prepared(None, rules, "held", ("an exit is in doubt, and it may have sold the coins",))
-    is_entry = plan.lane_of(step.wishes[0]) == "entry"
     try:
         request = orders.prepare(
             state=state,
@@ -234,9 +258,11 @@ def _prepare(
             wishes=wishes,
             rules=rules,
             now=now,
-            server_ms=run.client.now_ms(),
-            marks=limits.marks_for(run.config.account, now) if is_entry else None,
+            server_ms=run.client.now_ms(now),
+            marks=limits.marks_for(run.config.account, now) if extras.has_limits else None,
             changed=REMEMBERED,
+            nonce=extras.nonce,
+            may_follow_late=extras.has_late,
         )
     except RiskVeto as veto:
         if isinstance(veto, LimitReached):

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from bots.models import BotConfig, BotInbox
+from bots.models import BotInbox
+from tradebot import rows
 from trading.models import BotState, Order, OrderRequest
 from trading.models.journal import DOUBT_STATES
 
@@ -33,30 +34,28 @@ def order_news(bot_id: int) -> list[int]:
     return list(rows.values_list("id", flat=True))
 
 
-def take(state: BotState, config: BotConfig, now: datetime, asked: Collection[int] = ()) -> list[BotInbox]:
-    """Read what waits and turn it into the state's will; the bot's state row must be locked.
+def take(state: BotState, now: datetime, asked: Collection[int] = ()) -> list[BotInbox]:
+    """Read what waits and turn it into the state's will; the state row must be locked, the caller saves it.
 
     News of orders count as read only if the exchange was `asked` for them since they came.
     """
-    rows = list(BotInbox.objects.filter(bot_id=state.bot_id, handled_at__isnull=True).order_by("id"))
-    rows = [row for row in rows if row.kind != BotInbox.Kind.ORDER or row.pk in asked]
-    before = state.exit_wanted
-    closing = [row for row in rows if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
+    found = rows.read(BotInbox, "WHERE bot_id = %s AND handled_at IS NULL ORDER BY id", [state.bot_id])
+    taken = [row for row in found if row.kind != BotInbox.Kind.ORDER or row.pk in asked]
+    closing = [row for row in taken if row.kind in (BotInbox.Kind.STOP, BotInbox.Kind.CLOSE)]
     if closing and not state.exit_wanted:
         state.exit_wanted, state.exit_wanted_since = _why(closing[0]), now
     if state.exit_wanted and not state.in_position and not _entry_open(state.bot_id):
         state.exit_wanted, state.exit_wanted_since = "", None  # flat, and nothing on its way
-    if state.exit_wanted != before:
-        state.save(update_fields=["exit_wanted", "exit_wanted_since"])
-    return rows
+    return taken
 
 
-def answer(rows: Sequence[BotInbox], reasons: Sequence[str], now: datetime) -> None:
+def answer(taken: Sequence[BotInbox], reasons: Sequence[str], now: datetime) -> None:
     """Write what the decision said as the result of each entry."""
-    for row in rows:
+    for row in taken:
         row.handled_at = now
         row.result = "; ".join(reasons) or "nothing to do"
-        row.save(update_fields=["handled_at", "result"])
+    if taken:
+        rows.run(*(rows.update(row, ("handled_at", "result")) for row in taken))
 
 
 def _why(row: BotInbox) -> str:

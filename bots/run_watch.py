@@ -35,10 +35,15 @@ ON CONFLICT (bot_id) DO UPDATE SET
         THEN seen.begun_at ELSE %(now)s END
 RETURNING crashes
 """
+# A note that a crash of the database forgets is no loss, so nobody waits for the disk.
 BEGIN_AFTER_END = """
+SET LOCAL synchronous_commit TO off;
 UPDATE bots_runwatch SET begun_at = %(now)s WHERE bot_id = %(bot)s AND begun_at IS NULL RETURNING crashes
 """
-END = "UPDATE bots_runwatch SET begun_at = NULL, crashes = 0 WHERE bot_id = %s"
+END = """
+SET LOCAL synchronous_commit TO off;
+UPDATE bots_runwatch SET begun_at = NULL, crashes = 0 WHERE bot_id = %s
+"""
 
 
 @contextmanager

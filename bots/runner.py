@@ -11,7 +11,7 @@ from typing import Literal
 
 from django.conf import settings
 
-from bots import deciding, futures, inbox, run_watch, runs
+from bots import deciding, futures, inbox, probes, run_watch, runs
 from bots.deciding import Prepared, Run
 from bots.models import BotConfig
 from bots.runs import RunResult
@@ -52,13 +52,13 @@ def run_bot(
 
 
 def _run_bot(bot_id: int, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]) -> RunResult:
-    config = BotConfig.objects.select_related("account").get(pk=bot_id)
+    config, row_version = probes.read_bot(bot_id)
     with run_watch.watched(config, now()):
-        return _run_config(config, trigger, key, slot, now)
+        return _run_config(config, row_version, trigger, key, slot, now)
 
 
 def _run_config(
-    config: BotConfig, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]
+    config: BotConfig, row_version: str, trigger: str, key: str, slot: datetime, now: Callable[[], datetime]
 ) -> RunResult:
     try:
         client = client_for(config.account, config.market, "exit")
@@ -66,7 +66,9 @@ def _run_config(
         return runs.fail(config, trigger, key, slot, "api key decrypt failed", str(error), now())
     except ClientInitFailed as error:
         return runs.fail(config, trigger, key, slot, "client init failed", str(error), now())
-    run = Run(config, trigger, key, slot, now, client, MarketCache([config], now()))
+    started = now()
+    market = MarketCache([config], started, has_switches=False)
+    run = Run(config, row_version, trigger, key, slot, now, client, market, started)
     try:
         return _run(run)
     except (BotBusy, IllegalTransition):
@@ -80,20 +82,28 @@ def _run_config(
 def _run(run: Run) -> RunResult:
     deadline = time.monotonic() + settings.TIMINGS.run_budget_seconds
     recovered = None
-    if recovery.has_doubts(run.config.pk):
+    found = probes.before(run.config, _quote(run), run.started)
+    if found.has_kill_switch:
+        run.market.read_switches()
+    if found.has_doubts:
         _know_rules(run)  # without them what is found would be booked, and the balances left as they are
         rules = run.market.rules(run.config)
         recovered = recovery.recover(run.config.pk, client=run.client, rules=rules, now=run.now())
         run.sellable = recovered.sellable
-    _freshen(run)
-    _ask_for_orders(run)
-    futures.make_sure(run.config, run.client, run.fresh_price, run.now())
+        run.started = run.now()
+        found = probes.before(run.config, _quote(run), run.started)
+    _freshen(run, found.has_fresh_balance)
+    run.asked = found.order_news
+    if found.has_live:
+        _ask_for_orders(run)
+    futures.make_sure(run.config, run.client, run.fresh_price, run.started)
     while True:
         prepared = deciding.decide_and_prepare(run)
         prepared, goes_on = _carry_out(run, prepared)
         if not goes_on or time.monotonic() >= deadline:
             break
-    result = runs.finish(run.row, run.config, run.requests, prepared.outcome, run.reasons, run.now())
+    ended = run.looked_at or run.now()
+    result = runs.finish(run.row, run.requests, prepared.outcome, run.reasons, ended, run.said)
     if run.has_filled and not run.requests:
         result = "filled"
     if recovered is not None and recovered.look_again_at is not None:
@@ -109,14 +119,17 @@ def _know_rules(run: Run) -> None:
         run.market = MarketCache([run.config], run.now())
 
 
-def _freshen(run: Run) -> None:
-    """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
-    now = run.now()
-    _know_rules(run)
+def _quote(run: Run) -> str:
     rules = run.market.rules(run.config)
-    quote = rules.quote if rules else "USDT"
-    if not money.is_fresh(run.config.account_id, run.config.market, quote, now):
-        money.refresh(run.config.account_id, run.config.market, quote, run.client, now)
+    return rules.quote if rules else "USDT"
+
+
+def _freshen(run: Run, has_fresh_balance: bool) -> None:
+    """Before the lock: a balance older than 60 s is asked for, and a price that the feed does not have."""
+    now = run.started
+    _know_rules(run)
+    if not has_fresh_balance:
+        money.refresh(run.config.account_id, run.config.market, _quote(run), run.client, now)
     price = run.market.view(run.config).price
     if price is not None and (now - price.at).total_seconds() <= settings.TIMINGS.price_max_age_seconds:
         return
@@ -134,7 +147,6 @@ def _ask_for_orders(run: Run) -> None:
     """What rests on the exchange is asked for when it is old, was heard of, or the price has passed it."""
     live = resting.live_orders([run.config.pk]).get(run.config.pk, [])
     accepted = [order for order in live if order.request.state == OrderRequest.State.ACCEPTED]
-    run.asked = inbox.order_news(run.config.pk)
     if not accepted:
         return
     price = run.market.view(run.config, run.fresh_price).price
@@ -155,6 +167,7 @@ def _carry_out(run: Run, prepared: Prepared) -> tuple[Prepared, bool]:
     if prepared.withdrawal is None:
         if prepared.outcome == "in flight" or not inbox.has_open(run.config.pk):
             return prepared, False
+        run.asked = inbox.order_news(run.config.pk)
         _ask_for_orders(run)
         return prepared, True
     is_over = resting.withdraw(
@@ -206,9 +219,8 @@ def _lane(request: OrderRequest) -> Literal["entry", "exit"]:
 
 
 def _why_not_wanted(state: BotState) -> str | None:
-    """Why an entry that was committed is not wanted any more: the bot's will is read again under the lock."""
-    is_active = BotConfig.objects.filter(pk=state.bot_id, is_active=True, deleted_at__isnull=True)
-    if not is_active.exists():
+    """Why a committed entry is not wanted any more; send() has read the bot again under the lock."""
+    if not state.bot.is_active:
         return "the bot was paused"
     if state.hold:
         return f"the bot is paused ({state.hold})"

@@ -11,8 +11,10 @@ from django.db import connection, transaction
 
 from bots import inbox
 from bots.models import BotConfig, BotInbox, BotRun
+from tradebot import rows
 from tradebot.binance.answers import says_market_closed
 from tradebot.errors import BotBusy
+from tradebot.rows import Statement
 from trading import outbox
 from trading.locks import lock_state
 from trading.models import BotState, OrderRequest
@@ -61,13 +63,17 @@ def begin(
 
 def finish(
     row: BotRun | None,
-    config: BotConfig,
     sent: Sequence[OrderRequest],
     outcome: str,
     reasons: Sequence[str],
     now: datetime,
+    said: Statement | None = None,
 ) -> str:
-    """Close the run's row; gives the outcome of the whole run: what was sent counts before a final Hold."""
+    """Close the run's row; gives the outcome of the whole run: what was sent counts before a final Hold.
+
+    `said` writes the status that the last look came to.
+    """
+    closing = [said] if said else []
     states = {request.state for request in sent}
     if "ACCEPTED" in states:
         outcome = "traded"
@@ -79,7 +85,9 @@ def finish(
         details = [f"{request.client_id}: {request.reason}" for request in sent]
         row.finished_at, row.outcome = now, outcome
         row.reasons = "\n".join([*reasons, *details])
-        row.save(update_fields=["finished_at", "outcome", "reasons"])
+        closing.append(rows.update(row, ("finished_at", "outcome", "reasons")))
+    if closing:
+        rows.run(*closing)
     return outcome
 
 

@@ -125,8 +125,8 @@ def doubtful_lanes(bot_ids: Iterable[int]) -> dict[int, set[str]]:
 class MarketCache:
     """The market for many bots of one look: each source, price and signal is read once."""
 
-    def __init__(self, configs: Iterable[BotConfig], now: datetime) -> None:
-        self._now = now
+    def __init__(self, configs: Iterable[BotConfig], now: datetime, *, has_switches: bool = True) -> None:
+        """Without `has_switches` no kill switch is read: it is known that none is in force."""
         wanted: dict[Source, set[str]] = {}
         self._keys: dict[int, SignalKey] = {}
         for config in configs:
@@ -140,8 +140,12 @@ class MarketCache:
         self._closed = {source: bool(found and found.is_closed) for source, found in self._lists.items()}
         self._tiers = {source: brackets.load_many(source, names) for source, names in wanted.items()}
         self._notes = {source: _entries_note(source) for source in wanted}
-        self._switches = kill.Switches()
+        self._switches = kill.Switches() if has_switches else None
         self._signals = signals.load_many(self._keys.values(), now)
+
+    def read_switches(self) -> None:
+        """Read the kill switches in force."""
+        self._switches = kill.Switches()
 
     def rules(self, config: BotConfig) -> SymbolRules | None:
         """The symbol's rules, None where the symbol cache has none."""
@@ -169,7 +173,7 @@ class MarketCache:
             interval_ms=interval_ms(config.interval),
             entries_allowed=not note,
             entries_note=note,
-            kill_switch=self._switches.note(config),
+            kill_switch=self._switches.note(config) if self._switches else "",
             maintenance_rate=tier.maintenance_rate if tier else None,
             symbol_gone=self.is_gone(config),
             exchange_closed=self._closed[source],

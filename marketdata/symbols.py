@@ -155,6 +155,13 @@ def cached(source: Source) -> SymbolCache:
     Costs one small request to Redis; the symbols are parsed once per refresh and process. With Redis down or
     emptied it answers from what the process has parsed. Raises StaleData when there is no copy at all.
     """
+    found = _newest(source)
+    age_seconds = max(0.0, (now() - found.refreshed_at).total_seconds())
+    is_stale = not found.is_fresh or age_seconds > settings.SYMBOLS_TTL
+    return SymbolCache(found.symbols, found.refreshed_at, age_seconds, is_stale, found.by_symbol)
+
+
+def _newest(source: Source) -> _Parsed:
     key = key_of(source)
     found = _parsed.get(key)
     try:
@@ -175,9 +182,7 @@ def cached(source: Source) -> SymbolCache:
             f"The symbols of {source.name} ({source.market}) were never fetched. "
             "Check that the exchange answers and that the worker for background tasks runs."
         )
-    age_seconds = max(0.0, (now() - found.refreshed_at).total_seconds())
-    is_stale = not found.is_fresh or age_seconds > settings.SYMBOLS_TTL
-    return SymbolCache(found.symbols, found.refreshed_at, age_seconds, is_stale, found.by_symbol)
+    return found
 
 
 def rules_for(source: Source, symbol: str) -> SymbolRules:
@@ -193,7 +198,7 @@ def rules_for(source: Source, symbol: str) -> SymbolRules:
 
 def many(source: Source, symbols: Iterable[str]) -> dict[str, SymbolRules]:
     """The rules of those `symbols` that the source has. Raises StaleData when it has none at all."""
-    known = cached(source).by_symbol
+    known = _newest(source).by_symbol
     return {symbol: known[symbol] for symbol in symbols if symbol in known}
 
 

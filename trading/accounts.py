@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
+from tradebot import rows
 from tradebot.binance.budget import Lane
 from tradebot.binance.client import ExchangeClient
 from tradebot.binance.sources import source_for
@@ -151,12 +152,13 @@ def client_for(account: ExchangeAccount, market: str, lane: Lane = "background")
 def read_key(account: ExchangeAccount) -> tuple[Secret, Secret]:
     """The account's API key and secret. Raises KeyDecryptFailed, or ClientInitFailed when there is none."""
     try:
-        row = ExchangeSecret.objects.get(account_id=account.pk)
-        return _unbind(account, "api_key", row.api_key), _unbind(account, "api_secret", row.api_secret)
-    except ExchangeSecret.DoesNotExist:
-        raise ClientInitFailed(f"Account {account.name} has no API key; enter one.") from None
+        found = rows.read(ExchangeSecret, "WHERE account_id = %s", [account.pk])
     except (InvalidToken, UnicodeDecodeError):
         raise KeyDecryptFailed(DECRYPT_SENTENCE.format(name=account.name)) from None
+    if not found:
+        raise ClientInitFailed(f"Account {account.name} has no API key; enter one.")
+    row = found[0]
+    return _unbind(account, "api_key", row.api_key), _unbind(account, "api_secret", row.api_secret)
 
 
 def has_key(account: ExchangeAccount) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Sum
 
 from marketdata.types import SymbolRules
+from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError
 from trading import money, outbox, positions
@@ -38,18 +38,31 @@ BOOKED_FIELDS = (
     "live",
     "updated_at",
 )
+ORDERS = "WHERE request_id = %s ORDER BY id FOR NO KEY UPDATE"
+ALL_FILLS = "WHERE bot_id = %s ORDER BY traded_at, trade_id"
 DAY_SUMS = """
 SELECT coalesce(sum(realized_pnl), 0), count(*) FILTER (WHERE purpose = 'ENTRY')
 FROM trading_trade WHERE bot_config_id = %s AND created_at >= %s AND created_at < %s
 """
-ALL_FILLS = "SELECT * FROM trading_fill WHERE bot_id = %s ORDER BY traded_at, trade_id"
-# signed base quantity that orders executed and whose fills are not booked yet
-EXECUTED_WITHOUT_FILLS = """
-SELECT coalesce(sum(CASE side WHEN 'BUY' THEN missing ELSE -missing END), 0) FROM (
-    SELECT side, executed_quantity - coalesce(
-        (SELECT sum(quantity) FROM trading_fill WHERE order_id = trading_order.id), 0) AS missing
-    FROM trading_order WHERE bot_id = %s AND NOT fills_complete AND executed_quantity > 0
-) AS orders
+# Signed base quantity that orders executed and whose fills are not booked yet; the bot's adjustments (dust is
+# negative); what the entries of one signal executed; the day as in DAY_SUMS.
+SUMS = """
+SELECT executed.missing, adjusted.total, entries.quantity, entries.quote, day.pnl, day.entries
+FROM (
+    SELECT coalesce(sum(CASE side WHEN 'BUY' THEN missing ELSE -missing END), 0) AS missing FROM (
+        SELECT side, executed_quantity - coalesce(
+            (SELECT sum(quantity) FROM trading_fill WHERE order_id = trading_order.id), 0) AS missing
+        FROM trading_order WHERE bot_id = %s AND NOT fills_complete AND executed_quantity > 0
+    ) AS orders
+) AS executed, (
+    SELECT coalesce(sum(quantity), 0) AS total FROM trading_adjustment WHERE bot_id = %s
+) AS adjusted, (
+    SELECT sum(executed_quantity) AS quantity, sum(executed_quote) AS quote FROM trading_order
+    WHERE bot_id = %s AND purpose IN ('ENTRY', 'DCA') AND signal_time = %s AND executed_quantity > 0
+) AS entries, (
+    SELECT coalesce(sum(realized_pnl), 0) AS pnl, count(*) FILTER (WHERE purpose = 'ENTRY') AS entries
+    FROM trading_trade WHERE bot_config_id = %s AND created_at >= %s AND created_at < %s
+) AS day
 """
 
 
@@ -69,7 +82,9 @@ def book_order(
     `fills_complete=False` and the position counts what was executed until they are. Gives the orders that
     traded since they were last booked.
     """
-    orders = list(request.orders.select_for_update(no_key=True).order_by("id"))
+    orders = rows.read(Order, ORDERS, [request.pk])
+    for order in orders:
+        order.request = request
     said = legs_of(request.kind, request.client_id, body)
     number = list_id_of(request.kind, body)
     if number is not None and request.exchange_list_id != number:
@@ -87,7 +102,6 @@ def book_order(
         word = said[order.client_order_id]
         _note_status(order, request, word, rules, now, changes)
         fills = _book_fills(order, word, client, rules, changes)
-        order.save(update_fields=BOOKED_FIELDS)
         if order.executed_quantity != executed:
             traded.append(order)
     for asset, amount in money.locked_by(orders, rules).items():
@@ -109,7 +123,6 @@ def complete_fills(
     """Ask again for the fills of an order that lacks some; True when they are all there now."""
     changes: dict[str, Decimal] = defaultdict(Decimal)
     fills = _book_fills(order, {}, client, rules, changes)
-    order.save(update_fields=BOOKED_FIELDS)
     money.settle(order.account_id, order.market, changes)
     rebook(order=order, state=state, rules=rules, now=now, fills=fills)
     return order.fills_complete
@@ -160,28 +173,32 @@ def _book_fills(
     rules: SymbolRules | None,
     changes: dict[str, Decimal],
 ) -> list[Fill]:
-    """Insert the fills that are new and see whether all are there; gives all of the bot's."""
-    rows = wire_of(order.market).fills_in(body, order.side) if body else []
-    if sum((row.quantity for row in rows), ZERO) != order.executed_quantity:
-        rows = _ask_for_fills(order, client)
-    known = set(order.fills.order_by().values_list("trade_id", flat=True))
-    said = {row.trade_id: row for row in rows if row.trade_id not in known}
+    """Insert the fills that are new, see whether all are there, save the order; gives all of the bot's."""
+    told = wire_of(order.market).fills_in(body, order.side) if body else []
+    if sum((row.quantity for row in told), ZERO) != order.executed_quantity:
+        told = _ask_for_fills(order, client)
+    fills = all_fills(order.bot_id)
+    known = {fill.trade_id for fill in fills if fill.order_id == order.pk}
+    said = {row.trade_id: row for row in told if row.trade_id not in known}
     new = [own_fill(order, row) for row in said.values()]
     if not price_commissions(new, rules, client):
         new = []  # asked for again at the next look; until then the executed quantity counts
+    if new:
+        written = {row[0] for row in rows.run(rows.insert(new, ignore_conflicts=True, answer="trade_id"))}
+        new = [fill for fill in new if fill.trade_id in written]  # what is booked once, counts once
+        fills = sorted([*fills, *new], key=lambda fill: (fill.traded_at, fill.trade_id))
     for fill in new:
         for asset, change in said[fill.trade_id].changes.items():
             changes[asset] += change
-    Fill.objects.bulk_create(new, ignore_conflicts=True)
-    fills = all_fills(order.bot_id)
     booked = sum((fill.quantity for fill in fills if fill.order_id == order.pk), ZERO)
     order.fills_complete = order.status in TERMINAL and booked == order.executed_quantity
+    rows.run(rows.update(order, BOOKED_FIELDS))
     return fills
 
 
 def all_fills(bot_id: int) -> list[Fill]:
     """The fills that make a bot's position, oldest first."""
-    return list(Fill.objects.raw(ALL_FILLS, [bot_id]))
+    return rows.read(Fill, ALL_FILLS, [bot_id])
 
 
 def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
@@ -189,18 +206,18 @@ def _ask_for_fills(order: Order, client: ExchangeClient) -> list[FillSaid]:
     if not order.executed_quantity or order.exchange_order_id is None:
         return []
     wire = wire_of(order.market)
-    rows: list[FillSaid] = []
+    told: list[FillSaid] = []
     from_id = 0  # without it the newest thousand are answered, and the older ones never
     try:
         while True:
             page = client.my_trades(order.symbol, order_id=order.exchange_order_id, from_id=from_id)
-            rows += [wire.fill(row) for row in page]
+            told += [wire.fill(row) for row in page]
             if len(page) < 1000:
-                return rows
+                return told
             from_id = int(page[-1]["id"]) + 1
     except ExchangeError as error:
         logger.warning("fills of %s can't be had yet: %s", order.client_order_id, error)
-        return rows
+        return told
 
 
 def own_fill(order: Order, said: FillSaid) -> Fill:
@@ -258,19 +275,25 @@ def rebook(
     if fills is None:
         fills = all_fills(state.bot_id)
     books = fifo([_view(fill, rules) for fill in fills])
-    write_trades(state, fills, books.realized, rules, order)
+    write_trades(state, fills, books.realized, rules, now, order)
     last = max((fill.traded_at for fill in fills if order is None or fill.order_id == order.pk), default=now)
+    signal_time = order.signal_time if order and not state.in_position else state.entry_signal_time
+    bot = [state.bot_id] * 3
+    missing, adjusted, quantity, quote, *day_sums = rows.one(
+        SUMS, [*bot, signal_time, state.bot_id, *_day_of(now)]
+    )
     positions.update(
         state=state,
         order=order,
-        holdings=books.position + _executed_without_fills(state.bot_id),
+        holdings=books.position + missing + adjusted,
+        average_entry=quote / quantity if quantity else None,
         rules=rules,
         filled_at=last,
         now=now,
     )
     state.realized_total = books.realized_total + _paid(state)
-    count_day(state, now)
-    state.save()
+    count_day(state, now, day_sums)
+    rows.run(rows.update(state))
     if order is not None:
         outbox.day_counted(order, state, now)
 
@@ -307,21 +330,21 @@ def _view(fill: Fill, rules: SymbolRules | None) -> FillView:
     )
 
 
-def _executed_without_fills(bot_id: int) -> Decimal:
-    with connection.cursor() as cursor:
-        cursor.execute(EXECUTED_WITHOUT_FILLS, [bot_id])
-        return Decimal(cursor.fetchone()[0])
+def count_day(state: BotState, now: datetime, sums: Sequence[Any] | None = None) -> None:
+    """Set the counters of the UTC day of `now` from trades and funding; the caller saves.
 
-
-def count_day(state: BotState, now: datetime) -> None:
-    """Set the counters of the UTC day of `now` from trades and funding; the caller saves."""
+    `sums` are what DAY_SUMS answers, where the caller has asked.
+    """
     day = now.astimezone(UTC).date()
-    start = datetime.combine(day, time.min, UTC)
-    end = start + timedelta(days=1)
-    with connection.cursor() as cursor:
-        cursor.execute(DAY_SUMS, [state.bot_id, start, end])
-        pnl, entries = cursor.fetchone()
+    start, end = _day_of(now)
+    pnl, entries = sums or rows.one(DAY_SUMS, [state.bot_id, start, end])
     if state.trading_day != day:
         state.trading_day, state.daily_limit = day, ""
     state.daily_pnl = pnl + _paid(state, paid_at__gte=start, paid_at__lt=end)
     state.daily_trades_count = entries
+
+
+def _day_of(now: datetime) -> tuple[datetime, datetime]:
+    """When the UTC day of `now` begins and ends."""
+    start = datetime.combine(now.astimezone(UTC).date(), time.min, UTC)
+    return start, start + timedelta(days=1)

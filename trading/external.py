@@ -244,7 +244,7 @@ def _tell(state: BotState, foreign: list[FillSaid], found: Reconciled, now: date
     )
     trades.update(reason=found.text)
     for trade in trades:
-        outbox.trade_made(trade, state.bot)
+        outbox.trade_made(trade, state.bot, now)
     if state.hold:
         outbox.held(state.bot, state.hold, found.text, now)
     state.status_reason = state.last_error_message = found.text

@@ -7,12 +7,25 @@ from decimal import Decimal
 from django.db.models import Case, F, Sum, Value, When
 
 from marketdata.types import SymbolRules
+from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from trading import money
-from trading.models import AccountState, Fill, Order, OrderRequest
+from trading.models import Fill, Order, OrderRequest
 from trading.wire import position_of, wire_of
 
 ZERO = Decimal(0)
+# what is free, and what resting sales keep back (money.locked_in_sells): the legs of a list the same coins
+BASE_KNOWN = """
+SELECT free + coalesce((
+    SELECT sum(locked) FROM (
+        SELECT max(quantity - executed_quantity) AS locked FROM trading_order
+        WHERE account_id = %s AND market = 'spot' AND symbol = %s AND side = 'SELL' AND status = ANY(%s)
+            AND type <> 'MARKET'
+        GROUP BY request_id
+    ) AS sales), 0)
+FROM trading_accountstate
+WHERE account_id = %s AND market = 'spot' AND asset = %s AND asked_at IS NOT NULL
+"""
 FEES = Decimal("0.002")  # of an order's quantity: what fees that are not visible yet may make of it
 
 
@@ -51,10 +64,8 @@ def _position_differs(row: OrderRequest, client: ExchangeClient) -> str | None:
 
 def base_known(account_id: int, symbol: str, base: str) -> Decimal | None:
     """Coins that a spot account has by the journal, those of our resting sales too; None: not known."""
-    row = AccountState.objects.filter(
-        account_id=account_id, market="spot", asset=base, asked_at__isnull=False
-    ).first()
-    return None if row is None else row.free + money.locked_in_sells(account_id, "spot", symbol)
+    found = rows.run(rows.Statement(BASE_KNOWN, [account_id, symbol, list(money.RESTING), account_id, base]))
+    return found[0][0] if found else None
 
 
 def _coins_differ(row: OrderRequest, base: str, client: ExchangeClient) -> str | None:

@@ -7,6 +7,7 @@ exclusively, once: whatever held the lock shared has ended by then, and whatever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.db.models import Q
 
+from tradebot import rows
 from trading.locks import LOCK_NOT_AVAILABLE
 from trading.models import KillSwitch, OrderRequest
 
@@ -23,6 +25,10 @@ QUERY_CANCELED = "57014"
 TRY_LOCKS = """
 SELECT bool_and(pg_try_advisory_xact_lock_shared(hashtextextended('kill:' || name, 0)))
 FROM unnest(%s::text[]) AS name
+"""
+IN_FORCE = """
+SELECT (SELECT reason FROM trading_killswitch
+        WHERE lifted_at IS NULL AND key = ANY(%s) ORDER BY id LIMIT 1), {}
 """
 WAIT_FOR_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kill:' || %s, 0))"
 
@@ -85,15 +91,21 @@ def entries_barred(bot: Bot) -> str | None:
     Tries the bot's locks, which the transaction then keeps, and reads the switches in force. A lock that
     can't be had bars entries: a switch is being set that covers the bot.
     """
+    return entries_barred_beside(bot)[0]
+
+
+def entries_barred_beside(
+    bot: Bot, columns: str = "true", values: Sequence[Any] = ()
+) -> tuple[str | None, tuple[Any, ...]]:
+    """The same, and what else the caller wants to know at that moment: SQL of `columns` with its values.
+
+    They are () where a lock can't be had.
+    """
     keys = keys_of(bot)
-    with connection.cursor() as cursor:
-        cursor.execute(TRY_LOCKS, [keys])
-        got = cursor.fetchone()[0]
-    if not got:
-        return BEING_SET
-    reasons = KillSwitch.objects.filter(lifted_at__isnull=True, key__in=keys).order_by("pk")
-    reason = reasons.values_list("reason", flat=True).first()
-    return None if reason is None else sentence(reason)
+    if not rows.one(TRY_LOCKS, [keys])[0]:
+        return BEING_SET, ()
+    reason, *beside = rows.one(IN_FORCE.format(columns), [keys, *values])
+    return None if reason is None else sentence(reason), tuple(beside)
 
 
 def sentence(reason: str) -> str:
@@ -105,8 +117,8 @@ class Switches:
     """All switches in force, read once: for screens and whoever only shows what would be decided."""
 
     def __init__(self) -> None:
-        rows = KillSwitch.objects.filter(lifted_at__isnull=True).order_by("-pk")
-        self._reasons = dict(rows.values_list("key", "reason"))
+        found = KillSwitch.objects.filter(lifted_at__isnull=True).order_by("-pk")
+        self._reasons = dict(found.values_list("key", "reason"))
 
     def note(self, bot: Bot) -> str:
         """Why the bot may not enter, or ""."""
@@ -143,7 +155,7 @@ def on_its_way(switch: KillSwitch, now: datetime) -> int:
     window = timedelta(
         milliseconds=settings.TIMINGS.recv_window_ms, seconds=settings.TIMINGS.in_flight_seconds
     )
-    rows = OrderRequest.objects.filter(
+    found = OrderRequest.objects.filter(
         covers(switch, "bot__"), lane="entry", state__in=("PREPARED", "UNKNOWN"), created_at__gt=now - window
     )
-    return rows.count()
+    return found.count()

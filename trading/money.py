@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from marketdata.types import SymbolRules
+from tradebot import rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import RiskVeto
 from tradebot.redis import redis_client
@@ -83,7 +83,7 @@ def reserve(target: Owner, rules: SymbolRules, notional: Decimal) -> Reservation
             f"the entry needs {margin}{wanted:.2f} (with {reserve_text})"
         )
     row.reserved += wanted
-    row.save(update_fields=["reserved"])
+    rows.run(rows.update(row, ("reserved",)))
     return Reservation(rules.quote, wanted)
 
 
@@ -93,8 +93,8 @@ def margin_in_positions(account_id: int) -> Decimal:
     Under the lock of the account's row it is what was committed: a run that opens or closes a position
     changes that row in the same commit.
     """
-    rows = BotState.objects.filter(bot__account_id=account_id, bot__market="futures", in_position=True)
-    sizes = rows.values_list("entry_price", "current_position_size_coins", "bot__leverage")
+    states = BotState.objects.filter(bot__account_id=account_id, bot__market="futures", in_position=True)
+    sizes = states.values_list("entry_price", "current_position_size_coins", "bot__leverage")
     return sum(((price or ZERO) * size / leverage for price, size, leverage in sizes), ZERO)
 
 
@@ -139,10 +139,10 @@ def locked_in_sells(account_id: int, market: str, symbol: str) -> Decimal:
     """The base coins of a symbol that the account's resting sell orders keep back; lists count once."""
     if market != "spot":
         return ZERO
-    rows = Order.objects.filter(
+    sales = Order.objects.filter(
         account_id=account_id, market=market, symbol=symbol, side="SELL", status__in=RESTING
     ).exclude(type="MARKET")
-    return sum(locked_by_requests(list(rows), "").values(), ZERO)
+    return sum(locked_by_requests(list(sales), "").values(), ZERO)
 
 
 def settle(
@@ -150,18 +150,17 @@ def settle(
 ) -> None:
     """Book what fills changed of the free balances, by asset; `ended` gives back what it reserved."""
     reserved = {ended.reserved_asset: ended.reserved_amount} if ended and ended.reserved_amount else {}
-    rows = lock_balances(account_id, market, set(changes) | set(reserved))
+    balances = lock_balances(account_id, market, set(changes) | set(reserved))
     values: list[Any] = []
-    for asset, row in rows.items():
+    for asset, row in balances.items():
         row.free += changes.get(asset, ZERO)
         row.reserved = max(ZERO, row.reserved - reserved.get(asset, ZERO))
         if asset in changes and row.asked_at is None:  # what the last snapshot lacked was zero then
             row.asked_at = _last_asked_at(account_id, market)
         values += [row.pk, row.free, row.reserved, row.asked_at]
     if values:
-        with connection.cursor() as cursor:
-            places = ", ".join(["(%s::bigint, %s::numeric, %s::numeric, %s::timestamptz)"] * len(rows))
-            cursor.execute(WRITE_BALANCES.format(places), values)
+        places = ", ".join(["(%s::bigint, %s::numeric, %s::numeric, %s::timestamptz)"] * len(balances))
+        rows.run(rows.Statement(WRITE_BALANCES.format(places), values))
 
 
 def _last_asked_at(account_id: int, market: str) -> datetime | None:
@@ -171,14 +170,6 @@ def _last_asked_at(account_id: int, market: str) -> datetime | None:
         .values_list("asked_at", flat=True)
         .first()
     )
-
-
-def is_fresh(account_id: int, market: str, asset: str, now: datetime) -> bool:
-    """Whether the asset's balance was asked for within the last 60 s."""
-    oldest = now - timedelta(seconds=settings.TIMINGS.account_max_age_seconds)
-    return AccountState.objects.filter(
-        account_id=account_id, market=market, asset=asset, asked_at__gte=oldest
-    ).exists()
 
 
 def refresh(account_id: int, market: str, quote: str, client: ExchangeClient, now: datetime) -> bool:
@@ -210,7 +201,7 @@ def apply_snapshot(
     )
     wanted = {asset for asset, amount in free.items() if amount} | known | {quote}
     with transaction.atomic():
-        rows = lock_balances(account_id, market, wanted)
+        balances = lock_balances(account_id, market, wanted)
         torn = OrderRequest.objects.filter(
             Q(state__in=DOUBT_STATES) | Q(resolved_at__gte=asked_at), account_id=account_id, market=market
         )
@@ -222,7 +213,7 @@ def apply_snapshot(
         )
         if torn.exists() or unbooked.exists() or hides_a_fill(account_id, market, quote, answer):
             return False
-        for asset, row in rows.items():
+        for asset, row in balances.items():
             row.free, row.asked_at = free.get(asset, ZERO), asked_at
             row.save(update_fields=["free", "asked_at"])
     return True
@@ -243,10 +234,10 @@ def hides_a_fill(account_id: int, market: str, quote: str, answer: Mapping[str, 
     symbols = {order.symbol for order in orders if order.account.is_exclusive}
     if not symbols:
         return False
-    rows = BotState.objects.filter(
+    states = BotState.objects.filter(
         bot__account_id=account_id, bot__market=market, bot__symbol__in=symbols, in_position=True
     ).values_list("bot__symbol", "bot__position_type", "current_position_size_coins")
-    held = {symbol: -size if side == "short" else size for symbol, side, size in rows}
+    held = {symbol: -size if side == "short" else size for symbol, side, size in states}
     positions = wire.positions(answer)
     return any(positions.get(symbol, ZERO) != held.get(symbol, ZERO) for symbol in symbols)
 

@@ -14,17 +14,17 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from marketdata.types import SymbolRules
-from tradebot import failpoints
+from tradebot import failpoints, rows
 from tradebot.binance import outage
 from tradebot.binance.answers import says_market_closed
 from tradebot.binance.client import Answer, ExchangeClient
 from tradebot.errors import RiskVeto
-from trading import kill, limits, money, outbox, protocol, requests, setups
+from trading import holdings, kill, limits, money, outbox, protocol, requests, setups
 from trading.books import book_order
 from trading.deployments import nonce_in_force
 from trading.filters import check_order, lots_to_quantity, quantity_to_lots
 from trading.ids import client_id
-from trading.locks import lock_state, lock_state_again
+from trading.locks import lock_state, lock_state_and_request
 from trading.models import BotState, Order, OrderRequest
 from trading.payloads import CONDITIONAL, OrderForm, oco_request, order_request
 from trading.plan import lane_of
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 # Refusals after which the signal may be tried again: clock, order count, request limit.
 RETRIABLE_CODES = frozenset({-1021, -1015, -1003})
 RETRIABLE_HTTP = frozenset({429, 418})
-READ_REQUEST = "SELECT * FROM trading_orderrequest WHERE id = %s"
+IS_ACTIVE = "(SELECT is_active AND deleted_at IS NULL FROM bots_botconfig WHERE id = %s)"
 REJECTIONS_BEFORE_PAUSE = 3
 # Behind the list's id: the ids of an OCO's legs. Capitals: a small letter is a digit of base 36, and the leg
 # "s" of request 1 would have the id of request 1s, the 64th.
@@ -79,14 +79,18 @@ def prepare(
     server_ms: int,
     marks: limits.Marks | None = None,
     changed: Sequence[str] = (),
+    nonce: str | None = None,
+    may_follow_late: bool = True,
 ) -> OrderRequest:
     """Write the request and its orders as PREPARED rows, reserve the money; the caller commits.
 
     `wishes` are one order, or the stop and the target of a spot position, which become one OCO. The state row
     must be locked. `marks` are the limits across bots and the prices that they are reckoned with, None for an
     exit or where there are no limits. `changed` are fields of the state that the caller has changed and not
-    saved: they are saved here, with the request. Raises RiskVeto, with nothing written, when a filter, the
-    money, a limit or a constraint (one entry per signal, one open request per lane) forbids it.
+    saved: they are saved here, with the request. `nonce` is the deployment's as it was read under the lock,
+    `may_follow_late` False where the bot is known to have no LATE exit. Raises RiskVeto, with nothing
+    written, when a filter, the money, a limit or a constraint (one entry per signal, one open request per
+    lane) forbids it.
     """
     lane = lane_of(wishes[0])
     quantity = lots_to_quantity(rules, wishes[0].lots)
@@ -102,11 +106,14 @@ def prepare(
             )
             if lane == "entry" and marks is not None:
                 limits.check(target, rules, worth, now, marks)
-            request = _insert(state, target, wishes, quantity, reserved, now, server_ms)
-            state.save(update_fields=["seq", "epoch", "last_signal_time", *changed])
+            failpoints.reached("prepare.begin")
+            request, legs = _new(state, target, wishes, quantity, reserved, now, server_ms, nonce)
+            if lane == "exit" and target.market == "spot":
+                request.base_before = holdings.base_known(target.account_id, target.symbol, rules.base)
+            _insert(request, legs, rows.update(state, ("seq", "epoch", "last_signal_time", *changed)))
             failpoints.reached("prepare.inserted")
-            if lane == "exit":
-                requests.note_exit(request, rules)
+            if lane == "exit" and may_follow_late:
+                requests.note_follower(request)
             return request
     except IntegrityError as error:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
@@ -135,7 +142,7 @@ def _constraint_text(constraint: str) -> str:
     }.get(constraint, f"the journal refuses it ({constraint})")
 
 
-def _insert(
+def _new(
     state: BotState,
     target: Target,
     wishes: Sequence[Wish],
@@ -143,11 +150,12 @@ def _insert(
     reserved: money.Reservation,
     now: datetime,
     server_ms: int,
-) -> OrderRequest:
-    failpoints.reached("prepare.begin")
+    nonce: str | None,
+) -> tuple[OrderRequest, list[Order]]:
+    """The request and its orders, not written yet; the state counts on."""
     state.seq += 1
     state.epoch += 1
-    own_id = client_id(nonce_in_force(now), target.bot_id, state.seq)
+    own_id = client_id(nonce or nonce_in_force(now), target.bot_id, state.seq)
     names = [own_id] if len(wishes) == 1 else [f"{own_id}{LEG_LETTERS[wish.purpose]}" for wish in wishes]
     forms = [_form(target, wish, quantity, name) for wish, name in zip(wishes, names, strict=True)]
     kind, path, payload = _said(own_id, forms, server_ms)
@@ -159,7 +167,7 @@ def _insert(
         "symbol": target.symbol,
         "created_at": now,
     }
-    request = OrderRequest.objects.create(
+    request = OrderRequest(
         **common,
         lane=lane,
         kind=kind,
@@ -172,30 +180,37 @@ def _insert(
         reserved_asset=reserved.asset,
         reserved_amount=reserved.amount,
     )
-    Order.objects.bulk_create(
-        [
-            Order(
-                **common,
-                request=request,
-                purpose=wish.purpose,
-                part=wish.part,
-                side=wish.side,
-                type=wish.type,
-                quantity=quantity,
-                price=form.price,
-                stop_price=form.stop_price,
-                client_order_id=form.client_id,
-                signal_time=wish.signal_time,
-                signal_used=lane == "entry",
-                reason=wish.reason,
-                updated_at=now,
-            )
-            for wish, form in zip(wishes, forms, strict=True)
-        ]
-    )
+    legs = [
+        Order(
+            **common,
+            purpose=wish.purpose,
+            part=wish.part,
+            side=wish.side,
+            type=wish.type,
+            quantity=quantity,
+            price=form.price,
+            stop_price=form.stop_price,
+            client_order_id=form.client_id,
+            signal_time=wish.signal_time,
+            signal_used=lane == "entry",
+            reason=wish.reason,
+            updated_at=now,
+        )
+        for wish, form in zip(wishes, forms, strict=True)
+    ]
     if lane == "entry":
         state.last_signal_time = wishes[0].signal_time
-    return request
+    return request, legs
+
+
+def _insert(request: OrderRequest, legs: Sequence[Order], state_changes: rows.Statement) -> None:
+    """Write the state, the request and its orders in one round trip; the request gets its id."""
+    parent = rows.insert([request])
+    children = rows.insert(legs, instead={"request_id": "(SELECT id FROM request)"}, answer="request_id")
+    both = rows.Statement(
+        f"WITH request AS ({parent.sql}) {children.sql}", [*parent.values, *children.values]
+    )
+    rows.set_id(request, rows.run(state_changes, both)[0][0])
 
 
 def _form(target: Target, wish: Wish, quantity: Decimal, name: str) -> OrderForm:
@@ -237,32 +252,35 @@ def send(
 ) -> OrderRequest:
     """Send the committed request once, under the bot's lock, and book the answer in the same transaction.
 
-    `bot` is the bot as it was read with its account a moment ago, where the caller has it.
-    `still_wanted(state)` gives the reason why an entry is not wanted any more, or None; exits are not
-    asked. Raises BotBusy when the lock can't be had within 2 s: the request stays PREPARED, for recovery.
+    `bot` is the bot as it was read with its account a moment ago, where the caller has it; the state that was
+    booked is left on it (bot.state). `still_wanted(state)` gives the reason why an entry is not wanted any
+    more, or None; exits are not asked; state.bot.is_active is as of that moment. Raises BotBusy when the lock
+    can't be had within 2 s: the request stays PREPARED, for recovery.
     """
     with transaction.atomic(durable=True):
         if bot is not None:
-            state = lock_state_again(bot, wait_seconds=2)
+            state, request = lock_state_and_request(bot, request_id, wait_seconds=2)
         else:
             state = lock_state(bot_id, wait_seconds=2)
-        request = OrderRequest.objects.raw(READ_REQUEST, [request_id])[0]
+            request = OrderRequest.objects.get(pk=request_id)
         if state.epoch != epoch or request.state != "PREPARED":
             return request
-        refusal = _refusal(request, state, client.now_ms(), still_wanted)
+        moment = now()
+        refusal = _refusal(request, state, client.now_ms(moment), still_wanted)
         if refusal is not None:
             event: protocol.Event = protocol.NotSent(refusal)
-            return _apply(request, state, event, None, client, rules, now())
+            return _apply(request, state, event, None, client, rules, moment)
         failpoints.reached("send.begin")
         answer = client.post_order(request.path, request.payload)
         failpoints.reached("send.answered")
         if answer.kind == "UNKNOWN":
             outage.note_unknown(client.source)
+        is_over = answer.kind == "ACCEPTED"  # then nothing is held, and Redis need not be asked
         event = protocol.Answered(
             kind=answer.kind,
             reason=_reason(answer),
             is_duplicate=answer.is_duplicate,
-            hold_long=answer.hold_long or bool(outage.entries_stopped(client.source)),
+            hold_long=answer.hold_long or (not is_over and bool(outage.entries_stopped(client.source))),
         )
         request.code, request.http_status = answer.code, answer.http_status
         sent = _apply(request, state, event, answer, client, rules, now())
@@ -276,7 +294,10 @@ def _refusal(
     if not protocol.may_send(requests.view(request), now_ms):
         return "not sent: half of its time window had passed"
     if request.lane == "entry":
-        why_not = kill.entries_barred(state.bot) or still_wanted(state)
+        why_not, beside = kill.entries_barred_beside(state.bot, IS_ACTIVE, [state.bot_id])
+        if why_not is None:
+            (state.bot.is_active,) = beside
+            why_not = still_wanted(state)
         return f"not sent: {why_not}" if why_not else None
     return None
 
@@ -297,7 +318,7 @@ def _apply(
     rules: SymbolRules,
     now: datetime,
 ) -> OrderRequest:
-    effects = requests.advance(request, event, client.now_ms(), now)
+    effects = requests.advance(request, event, client.now_ms(now), now)
     for effect in effects:
         if isinstance(effect, protocol.Book):
             body: dict[str, Any] = answer.body if answer else {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from tradebot import clock
+from tradebot import clock, rows
 from tradebot.errors import LimitReached
 from trading.filters import format_decimal
 from trading.models import BotState, OutboxMessage, Trade
@@ -44,7 +44,7 @@ def notify(
         once=once,
         created_at=now or clock.now(),
     )
-    OutboxMessage.objects.bulk_create([message], ignore_conflicts=once is not None)
+    rows.run(rows.insert([message], ignore_conflicts=once is not None))
 
 
 def tell_superusers(error: str, reason: str, *, once: str, now: datetime, **payload: Any) -> None:
@@ -70,7 +70,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def trade_made(trade: Trade, bot: Any) -> None:
+def trade_made(trade: Trade, bot: Any, now: datetime) -> None:
     """Tell of a trade of the bot, in the transaction that books it."""
     notify(
         event=Event.TRADE,
@@ -88,6 +88,7 @@ def trade_made(trade: Trade, bot: Any) -> None:
             "reason": trade.reason,
             "traded_at": trade.created_at,
         },
+        now=now,
     )
 
 

@@ -7,26 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from marketdata.types import SymbolRules
+from tradebot import rows
 from trading.filters import below_minimum, lots_to_quantity, quantity_to_lots
 from trading.models import Adjustment, BotState, Order
 from trading.types import Protection
 
 PRICE_PLACES = Decimal("1e-18")
-# what the entries of one signal executed
-ENTRIES = """
-SELECT sum(executed_quantity), sum(executed_quote) FROM trading_order
-WHERE bot_id = %s AND purpose IN ('ENTRY', 'DCA') AND signal_time = %s AND executed_quantity > 0
-"""
-
-
-def dust_written_off(bot_id: int) -> Decimal:
-    """The sum of the bot's adjustments, in base units; dust is negative."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT sum(quantity) FROM trading_adjustment WHERE bot_id = %s", [bot_id])
-        return cursor.fetchone()[0] or Decimal(0)
 
 
 def is_sellable(quantity: Decimal, rules: SymbolRules | None, price: Decimal | None) -> bool:
@@ -44,24 +31,24 @@ def update(
     state: BotState,
     order: Order | None,
     holdings: Decimal,
+    average_entry: Decimal | None,
     rules: SymbolRules | None,
     filled_at: datetime,
     now: datetime,
 ) -> None:
-    """Bring the locked state in line with the holdings (base units, negative when short).
+    """Bring the locked state in line with the holdings (base units, adjustments in, negative when short).
 
-    `order` is the one that was booked, None for fills from outside. The size of a position is positive on
-    either side; BotConfig.position_type tells the side. Opening pins the stop and target; closing clears
-    them with exit_wanted. Once an order is over, a rest that the exchange would not take is booked as an
-    adjustment of kind dust, and the position is closed. Holdings on the side that the bot does not trade are
-    somebody else's doing: the bot is held (drift).
+    `average_entry` is the average price of the entries of the position's signal, None where none of them
+    executed anything. `order` is the one that was booked, None for fills from outside. The size of a position
+    is positive on either side; BotConfig.position_type tells the side. Opening pins the stop and target;
+    closing clears them with exit_wanted. Once an order is over, a rest that the exchange would not take is
+    booked as an adjustment of kind dust, and the position is closed. Holdings on the side that the bot does
+    not trade are somebody else's doing: the bot is held (drift).
     """
-    size = holdings + dust_written_off(state.bot_id)
-    if state.bot.position_type == "short":
-        size = -size
+    size = -holdings if state.bot.position_type == "short" else holdings
     if state.bot.market == "futures":
         if size > 0:
-            _hold(state, order, size, filled_at)
+            _hold(state, order, size, average_entry, filled_at)
             return
         if size < 0:
             state.hold = "drift"
@@ -70,7 +57,7 @@ def update(
         price = order.executed_quote / order.executed_quantity if order is not None and executed else None
         is_live = order is not None and order.live
         if is_sellable(size, rules, price) or (size > 0 and is_live):
-            _hold(state, order, size, filled_at)
+            _hold(state, order, size, average_entry, filled_at)
             return
         if size > 0:
             _write_off(state, order, size, rules, now)
@@ -104,20 +91,22 @@ def _write_off(
     now: datetime,
     reason: str = "",
 ) -> None:
-    Adjustment.objects.create(
+    cause = order.client_order_id if order else "a change from outside"
+    adjustment = Adjustment(
         account_id=state.bot.account_id,
         bot_id=state.bot_id,
         asset=rules.base if rules else state.bot.symbol,
         quantity=-size,
         kind="dust",
-        reason=reason
-        or f"what was left after {order.client_order_id if order else 'a change from outside'} "
-        "is too small for an order",
+        reason=reason or f"what was left after {cause} is too small for an order",
         created_at=now,
     )
+    rows.insert_now(adjustment)
 
 
-def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: datetime) -> None:
+def _hold(
+    state: BotState, order: Order | None, size: Decimal, average_entry: Decimal | None, filled_at: datetime
+) -> None:
     if not state.in_position:
         state.in_position = True
         state.entry_time = filled_at
@@ -127,11 +116,8 @@ def _hold(state: BotState, order: Order | None, size: Decimal, filled_at: dateti
         if wants_stop(state):
             state.naked_since = filled_at
     state.current_position_size_coins = size
-    with connection.cursor() as cursor:
-        cursor.execute(ENTRIES, [state.bot_id, state.entry_signal_time])
-        quantity, quote = cursor.fetchone()
-    if quantity:
-        state.entry_price = (quote / quantity).quantize(PRICE_PLACES)
+    if average_entry is not None:
+        state.entry_price = average_entry.quantize(PRICE_PLACES)
 
 
 def _close(state: BotState, order: Order | None, filled_at: datetime) -> None:

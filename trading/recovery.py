@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 
 from marketdata.types import SymbolRules
@@ -24,12 +24,6 @@ from trading.models import BotState, Order, OrderRequest
 
 logger = logging.getLogger(__name__)
 
-# asked at the beginning of each run: requests that are asked for, and what incomplete_orders() gives
-HAS_DOUBTS = """
-SELECT EXISTS (SELECT FROM trading_orderrequest WHERE bot_id = %s AND state = ANY(%s))
-    OR EXISTS (SELECT FROM trading_order
-               WHERE bot_id = %s AND NOT live AND NOT fills_complete AND executed_quantity > 0)
-"""
 ARCHIVED = -2026  # over 90 days old, and nothing of it was executed
 OVER = frozenset({*books.TERMINAL, "FINISHED"})
 
@@ -63,13 +57,6 @@ class _Look:
     def now_ms(self) -> int:
         """The exchange's clock: its own word of this look, else the estimate."""
         return self.server_ms or self.asked.client.now_ms()
-
-
-def has_doubts(bot_id: int) -> bool:
-    """Whether recovery has something to ask: an open or LATE request, or fills that are not all booked."""
-    with connection.cursor() as cursor:
-        cursor.execute(HAS_DOUBTS, [bot_id, list(protocol.ASKED), bot_id])
-        return bool(cursor.fetchone()[0])
 
 
 def incomplete_orders(bot_id: int) -> QuerySet[Order]:

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from django.conf import settings
 
-from marketdata.types import SymbolRules
+from tradebot import rows
 from tradebot.clock import from_ms, to_ms
 from tradebot.errors import IllegalTransition
-from trading import holdings, protocol
+from trading import protocol
 from trading.models import Order, OrderRequest
 
 # What a step may change of a row.
@@ -91,22 +91,16 @@ def advance(
         row.late_at = now
     if after.state != before and after.state not in ("UNKNOWN", "LATE", "QUARANTINED"):
         row.resolved_at = now
-    changed = OrderRequest.objects.filter(pk=row.pk, state=before, epoch=row.epoch).update(
-        **{name: getattr(row, name) for name in STEP_FIELDS}
-    )
-    if not changed:
+    if not rows.update_now(row, STEP_FIELDS, "AND state = %s AND epoch = %s", [before, row.epoch]):
         raise IllegalTransition(f"request {row.client_id} was ended by another worker")
     return effects
 
 
-def note_exit(request: OrderRequest, rules: SymbolRules) -> None:
-    """Note on a new exit what recovery may need, and on the LATE exit before it that this one follows.
+def note_follower(request: OrderRequest) -> None:
+    """Note on the LATE exit before it, if there is one, that this new exit follows.
 
     The caller has just written the request, in the same transaction and under the bot's lock.
     """
-    if request.market == "spot":
-        request.base_before = holdings.base_known(request.account_id, request.symbol, rules.base)
-        request.save(update_fields=["base_before"])
     late = OrderRequest.objects.filter(
         bot_id=request.bot_id, lane="exit", state="LATE", superseded_by__isnull=True
     ).order_by("-id")

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from marketdata.types import SymbolRules
-from tradebot import failpoints
+from tradebot import failpoints, rows
 from tradebot.binance.client import ExchangeClient
 from tradebot.errors import ExchangeError, KeyRefused, OrderNotFound
 from trading import legs
@@ -23,14 +23,19 @@ from trading.types import LiveOrder
 
 logger = logging.getLogger(__name__)
 
+LIVE = """
+FROM trading_order JOIN trading_orderrequest ON trading_orderrequest.id = trading_order.request_id
+WHERE trading_order.bot_id = ANY(%s) AND trading_order.live ORDER BY trading_order.bot_id, trading_order.id
+"""
 LOCK_SECONDS = 2
 
 
 def live_orders(bot_ids: Sequence[int]) -> dict[int, list[Order]]:
     """By bot, the orders that may work on the exchange, each with its request."""
     found: dict[int, list[Order]] = {}
-    rows = Order.objects.filter(bot_id__in=bot_ids, live=True).select_related("request")
-    for order in rows.order_by("bot_id", "id"):
+    answered = rows.run(rows.select_pairs(Order, OrderRequest, LIVE, [list(bot_ids)]))
+    for order, request, _ in rows.made_pairs(Order, OrderRequest, answered):
+        order.request = request
         found.setdefault(order.bot_id, []).append(order)
     return found
 
@@ -119,11 +124,11 @@ def withdraw(
 
 def _requests(bot_id: int) -> list[OrderRequest]:
     """Accepted requests with a live order, and late ones whose order was found open."""
-    rows = OrderRequest.objects.filter(bot_id=bot_id, state=OrderRequest.State.ACCEPTED)
+    accepted = OrderRequest.objects.filter(bot_id=bot_id, state=OrderRequest.State.ACCEPTED)
     open_orders = Q(orders__live=True) | Q(
         orders__cancel_wanted_at__isnull=False, orders__fills_complete=False
     )
-    return list(rows.filter(open_orders).distinct().order_by("id"))
+    return list(accepted.filter(open_orders).distinct().order_by("id"))
 
 
 def _book(

@@ -8,11 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from marketdata.types import SymbolRules
+from tradebot import rows
 from trading import outbox, positions
 from trading.models import BotState, Fill, Order, Trade
 
 ZERO = Decimal(0)
 EXTERNAL = "EXTERNAL"
+KNOWN = "SELECT order_id, realized_pnl FROM trading_trade WHERE order_id = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ def write_trades(
     fills: Sequence[Fill],
     realized: Iterable[Decimal],
     rules: SymbolRules | None,
+    now: datetime,
     booked: Order | None = None,
 ) -> None:
     """Write the trades that are missing; those whose realised PnL a late fill changed are corrected.
@@ -59,15 +62,14 @@ def write_trades(
         entry.fills.append(fill)
         entry.realized += pnl
         entry.commission += commission_in_quote(fill, rules)
-    _write_own(state, own, booked)
+    _write_own(state, own, booked, now)
     _write_external(state, external)
 
 
-def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> None:
-    trades = Trade.objects.filter(order_id__in=sums).order_by()
-    known = dict(trades.values_list("order_id", "realized_pnl"))
+def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None, now: datetime) -> None:
+    known = dict(rows.run(rows.Statement(KNOWN, [list(sums)]))) if sums else {}
     for order_id, realized in known.items():
-        if order_id is not None and realized != sums[order_id].realized:
+        if realized != sums[order_id].realized:
             Trade.objects.filter(order_id=order_id).update(realized_pnl=sums[order_id].realized)
     missing = set(sums) - set(known)
     orders = [booked] if booked is not None and booked.pk in missing and booked.fills_complete else []
@@ -76,7 +78,7 @@ def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> 
         orders = [*Order.objects.filter(pk__in=missing, fills_complete=True), *orders]
     for order in orders:
         found = sums[order.pk]
-        trade = Trade.objects.create(
+        trade = Trade(
             bot_config_id=order.bot_id,
             user_id=state.bot.user_id,
             order=order,
@@ -91,7 +93,8 @@ def _write_own(state: BotState, sums: dict[int, _Sum], booked: Order | None) -> 
             binance_order_id=order.exchange_order_id or 0,
             created_at=found.last,
         )
-        outbox.trade_made(trade, state.bot)
+        rows.insert_now(trade)
+        outbox.trade_made(trade, state.bot, now)
 
 
 def _write_external(state: BotState, sums: dict[int, _Sum]) -> None:

@@ -105,10 +105,10 @@ def test_flatten_keeps_the_wish_to_leave_while_an_entry_may_still_fill(bots):
     mail(switch, NOW, list)
     for bot in bots[1:4]:
         state = lock_state(bot.pk)
-        inbox.take(state, bot, NOW)
+        inbox.take(state, NOW)
         assert state.exit_wanted == "kill switch: bad news", bot.name
     leaving = lock_state(bots[4].pk)
-    inbox.take(leaving, bots[4], NOW)
+    inbox.take(leaving, NOW)
     assert leaving.exit_wanted == ""  # flat, and only an exit order is there
 
 

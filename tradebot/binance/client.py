@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from datetime import datetime
 from typing import Any
 
 from tradebot.binance import server_clock
@@ -109,12 +110,14 @@ class ExchangeClient(FuturesQuestions, ListQuestions):
             raise Transient("The exchange's answer holds no time.")
         return int(answer["serverTime"])
 
-    def now_ms(self) -> int:
+    def now_ms(self, now: datetime | None = None) -> int:
         """The exchange's time by the local clock and the shared offset (measured anew when old).
 
-        Raises Transient or RateLimited only when no offset is known at all.
+        `now` is the local time where the caller has just read it. Raises Transient or RateLimited only when
+        no offset is known at all.
         """
-        return server_clock.server_ms(self.source, self._timings.clock_sync_seconds, self.server_time_ms)
+        age, ask = self._timings.clock_sync_seconds, self.server_time_ms
+        return server_clock.server_ms(self.source, age, ask, now)
 
     def sync_clock(self) -> int:
         """Measure the offset now, share it, and return it in ms."""

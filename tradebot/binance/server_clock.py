@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.conf import settings
 
@@ -43,9 +44,11 @@ def local_ms() -> int:
     return clock.to_ms(clock.now())
 
 
-def server_ms(source: Source, max_age_seconds: float, ask: Callable[[], int]) -> int:
-    """The exchange's time in milliseconds: local time and the offset, which is as in offset_ms."""
-    known, local = _known.get(source.name), local_ms()
+def server_ms(
+    source: Source, max_age_seconds: float, ask: Callable[[], int], now: datetime | None = None
+) -> int:
+    """The exchange's time in milliseconds: local time (just read, where given) and the offset_ms()."""
+    known, local = _known.get(source.name), clock.to_ms(now) if now else local_ms()
     if known is not None and time.monotonic() - known.seen_monotonic <= RECHECK_SECONDS:
         is_fresh = abs(local - known.measured_at_ms) <= max_age_seconds * 1000
         if is_fresh and not _local_clock_was_set(known):
