@@ -102,6 +102,7 @@ def test_a_silent_exchange_or_a_missing_reason_changes_nothing(desk):
     assert OrderRequest.objects.get().state == "QUARANTINED"
 
 
+@pytest.mark.broken_books("a price in the journal is falsified")
 def test_holds_are_cleared_once_nothing_stands_against_it(desk):
     row = quarantined(desk, "drop_response")
     bot, clear = desk.bots[0], {"reason": "compared", "by": desk.owner}
