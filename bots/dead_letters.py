@@ -15,6 +15,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import Error as DatabaseFailure
+from django.db import connection
 from dramatiq import Broker, Middleware
 from dramatiq.broker import MessageProxy
 from dramatiq.errors import ActorNotFound
@@ -64,6 +65,13 @@ class DeadLetters(Middleware):
                 _letters().filter(message_id=message.message_id, dead_at__isnull=True).delete()
         except DatabaseFailure as error:
             logger.warning("message %s is not noted as ended: %s", message.message_id, error)
+
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:
+        """Keep a message of an actor that is not there: it never comes to a worker thread, but ends here."""
+        if message.actor_name in broker.actors:
+            return
+        self.after_process_message(broker, message, exception=ActorNotFound(message.actor_name))
+        connection.close()  # of the consumer's thread, which has no other use for one
 
 
 def tidy() -> int:

@@ -304,7 +304,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "tradebot.broker.PatientBroker",
     "OPTIONS": {
         "url": REDIS_URL,
         # A killed worker's messages are looked for at each command, once its heartbeat is 45 s old.

@@ -81,7 +81,10 @@ def test_postgres_restarted_at_a_step_leaves_the_workers_well_and_one_order(try_
 @pytest.mark.parametrize("step", RECOVERY_STEPS)
 def test_a_worker_killed_at_a_step_of_recovery_leaves_the_doubt_to_the_next(try_out, step):
     lost = {"kind": "drop_response" if step in ("recover.query", "recover.book") else "drop_request"}
-    trial = try_out(network=(lost,), kill_again=step)
+    for _ in range(3):  # another look may end the doubt by another way, so that nobody comes to this step
+        trial = try_out(network=(lost,), kill_again=step)
+        if trial.figures.restarts:
+            break
     assert trial.figures.restarts == 1
     found = lost["kind"] == "drop_response"
     assert states(trial, "ENTRY") == ["ACCEPTED"] if found else ["NOT_PLACED", "ACCEPTED"]

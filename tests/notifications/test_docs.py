@@ -70,5 +70,6 @@ def test_the_documented_receiver_takes_good_messages_once_and_refuses_the_rest(e
 
 def test_every_event_is_documented_with_an_example():
     examples = re.findall(r"```json\n(.*?)```", DOCS, re.S)
-    assert [json.loads(example)["type"] for example in examples] == list(services.EVENTS)
+    named = [json.loads(example)["type"] for example in examples]
+    assert list(dict.fromkeys(named)) == list(services.EVENTS)
     assert "**test**" in DOCS
