@@ -119,6 +119,7 @@ def refresh(source: Source, *, client: InfoClient | None = None) -> Refreshed:
     pipeline.set(f"{key}:last_good", value)
     pipeline.set(f"{key}:refreshed_at", str(to_ms(at)))
     pipeline.execute()
+    _parsed.pop(key, None)  # another refresh within the same millisecond would look like this one
     _count(f"{key}:ok")
     return Refreshed(True, source.name, source.market, len(parsed.symbols), trading, len(parsed.skipped))
 
