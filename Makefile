@@ -45,8 +45,7 @@ demo: $(STAMP)
 	@$(BIN)/python manage.py demo $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: style types imports migrations
 
